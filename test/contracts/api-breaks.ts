@@ -2,36 +2,11 @@
  * What a caller of one version of the API could no longer do with a later one: operations, parameters, members and values that are
  * gone, and what is newly required. New members of responses, new values of their enums and new operations break nothing.
  */
-interface Schema {
-  $ref?: string;
-  type?: string | string[];
-  nullable?: boolean;
-  enum?: unknown[];
-  const?: unknown;
-  properties?: Record<string, Schema>;
-  required?: string[];
-  items?: Schema;
-  anyOf?: Schema[];
-  oneOf?: Schema[];
-  minimum?: number;
-  maximum?: number;
-  minLength?: number;
-  maxLength?: number;
-}
+import { nameOf, parametersOf, type OpenApi, type Operation, type Schema } from '../support/openapi.js';
+
+export type Api = Pick<OpenApi, 'paths' | 'components'>;
 
 type Content = Record<string, { schema?: Schema }>;
-
-interface Operation {
-  operationId: string;
-  parameters?: { in: string; name: string; required?: boolean; schema?: Schema }[];
-  requestBody?: { required?: boolean; content: Content };
-  responses: Record<string, { content?: Content }>;
-}
-
-export interface Api {
-  paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema> };
-}
 
 type Direction = 'request' | 'response';
 
@@ -62,7 +37,8 @@ class Comparison {
     return [...renamed, ...this.parameters(was, is), ...body, ...responses];
   }
 
-  private parameters({ parameters: were = [] }: Operation, { parameters: are = [] }: Operation): string[] {
+  private parameters(before: Operation, after: Operation): string[] {
+    const [were, are] = [parametersOf(this.before, before), parametersOf(this.after, after)];
     const changed = were.flatMap((was) => {
       const is = are.find((one) => one.in === was.in && one.name === was.name);
       if (is === undefined) return [`${was.name}: is gone`];
@@ -127,7 +103,7 @@ class Comparison {
 function resolved(api: Api, schema: Schema): Schema {
   const { $ref, anyOf } = schema;
   if ($ref !== undefined) {
-    return resolved(api, api.components.schemas[$ref.slice($ref.lastIndexOf('/') + 1)] ?? {});
+    return resolved(api, api.components.schemas[nameOf($ref)] ?? {});
   }
   if (anyOf === undefined) return schema;
   const parts = anyOf.map((part) => resolved(api, part));

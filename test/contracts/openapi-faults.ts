@@ -1,66 +1,16 @@
 /** What generators and readers of an OpenAPI 3.1 document would stumble over. Each fault is a line with its place. */
 import { z } from 'zod';
-
-export interface Schema {
-  [keyword: string]: unknown;
-  $ref?: string;
-  type?: string | string[];
-  description?: string;
-  properties?: Record<string, Schema>;
-  required?: string[];
-  items?: Schema;
-  additionalProperties?: boolean | Schema;
-  oneOf?: Schema[];
-  anyOf?: Schema[];
-  enum?: unknown[];
-  format?: string;
-  pattern?: string;
-  minimum?: number;
-  discriminator?: { propertyName: string; mapping?: Record<string, string> };
-}
-
-interface Example {
-  $ref?: string;
-  value?: unknown;
-}
-
-interface Content {
-  schema?: Schema;
-  example?: unknown;
-  examples?: Record<string, Example>;
-}
-
-interface Operation {
-  operationId: string;
-  summary?: string;
-  description?: string;
-  tags?: string[];
-  security?: Record<string, string[]>[];
-  'x-required-scope'?: string;
-  parameters?: { name: string; in: string; description?: string; schema?: Schema }[];
-  requestBody?: { description?: string; content: Record<string, Content> };
-  responses: Record<string, { description?: string; content?: Record<string, Content> }>;
-}
-
-export interface Document {
-  openapi: string;
-  info: { description?: string };
-  servers?: { url: string; description?: string }[];
-  tags?: { name: string; description?: string }[];
-  paths: Record<string, Record<string, Operation>>;
-  components: {
-    schemas: Record<string, Schema>;
-    examples?: Record<string, Example>;
-    securitySchemes?: Record<string, { description?: string }>;
-  };
-}
+import { nameOf, parametersOf, type Content, type OpenApi, type Operation, type Schema } from '../support/openapi.js';
 
 type Direction = 'request' | 'response';
 
-export function faultsOf(document: Document): string[] {
+export function faultsOf(document: OpenApi): string[] {
   const { components, paths } = document;
   const operations = Object.values(paths).flatMap((methods) => Object.values(methods));
-  const requests = namesWithin(document, operations.flatMap(requestSchemas));
+  const requests = namesWithin(
+    document,
+    operations.flatMap((operation) => requestSchemas(document, operation)),
+  );
   return [
     ...faultsOfHead(document),
     ...operations.flatMap((operation) => faultsOfOperation(document, operation)),
@@ -72,7 +22,7 @@ export function faultsOf(document: Document): string[] {
   ];
 }
 
-function faultsOfHead({ openapi, info, servers = [], tags = [], paths, components }: Document): string[] {
+function faultsOfHead({ openapi, info, servers = [], tags = [], paths, components }: OpenApi): string[] {
   const used = Object.values(paths).flatMap((methods) => Object.values(methods).flatMap(({ tags = [] }) => tags));
   const schemes = Object.entries(components.securitySchemes ?? {});
   return [
@@ -87,13 +37,16 @@ function faultsOfHead({ openapi, info, servers = [], tags = [], paths, component
   ];
 }
 
-function requestSchemas({ parameters = [], requestBody }: Operation): Schema[] {
-  const bodies = Object.values(requestBody?.content ?? {});
-  return [...parameters, ...bodies].flatMap(({ schema }) => (schema === undefined ? [] : [schema]));
+function requestSchemas(document: OpenApi, operation: Operation): Schema[] {
+  const bodies = Object.values(operation.requestBody?.content ?? {});
+  return [...parametersOf(document, operation), ...bodies].flatMap(({ schema }) =>
+    schema === undefined ? [] : [schema],
+  );
 }
 
-function faultsOfOperation(document: Document, operation: Operation): string[] {
-  const { operationId: id, parameters = [], requestBody, responses } = operation;
+function faultsOfOperation(document: OpenApi, operation: Operation): string[] {
+  const { operationId: id, requestBody, responses } = operation;
+  const parameters = parametersOf(document, operation);
   const scope = operation['x-required-scope'];
   const shownScopes = (operation.security ?? []).map((one) => Object.values(one).flat());
   const bodies = Object.entries(requestBody?.content ?? {});
@@ -113,6 +66,10 @@ function faultsOfOperation(document: Document, operation: Operation): string[] {
       ...(description ? [] : [`${id} ${name}: has no description`]),
       ...faultsOfSchema(`${id} ${name}`, schema, 'request', false),
     ]),
+    ...(parameters.some(({ name }) => name === 'X-Request-Id') ? [] : [`${id}: does not take X-Request-Id`]),
+    ...Object.entries(responses).flatMap(([status, { headers = {} }]) =>
+      faultsOfHeaders(document, `${id} ${status}`, headers),
+    ),
     ...Object.entries(responses)
       .filter(([, { description }]) => !description)
       .map(([status]) => `${id} ${status}: has no description`),
@@ -121,7 +78,20 @@ function faultsOfOperation(document: Document, operation: Operation): string[] {
   ];
 }
 
-function faultsOfContent(document: Document, where: string, { schema, example, examples = {} }: Content): string[] {
+type Headers = NonNullable<Operation['responses'][string]['headers']>;
+
+function faultsOfHeaders({ components }: OpenApi, where: string, headers: Headers): string[] {
+  const shown = Object.entries(headers).map(([name, { $ref, description }]) =>
+    $ref === undefined ? { name, description } : { name, ...components.headers?.[nameOf($ref)] },
+  );
+  const needed = ['X-Request-Id', ...(where.endsWith(' 429') ? ['Retry-After', 'RateLimit', 'RateLimit-Policy'] : [])];
+  return [
+    ...shown.filter(({ description }) => !description).map(({ name }) => `${where} ${name}: has no description`),
+    ...needed.filter((name) => !(name in headers)).map((name) => `${where}: has no header ${name}`),
+  ];
+}
+
+function faultsOfContent(document: OpenApi, where: string, { schema, example, examples = {} }: Content): string[] {
   if (schema?.$ref === undefined) return [`${where}: its schema has no name`];
   const shown = Object.values(examples).map(({ $ref, value }) =>
     $ref === undefined ? value : document.components.examples?.[nameOf($ref)]?.value,
@@ -144,6 +114,7 @@ function faultsOfSchema(where: string, schema: Schema, direction: Direction, isN
     ...(isNamed || schema.enum === undefined ? [] : ['is an enum without a name']),
     ...(schema.format !== undefined && schema.pattern !== undefined ? ['has a pattern beside a format'] : []),
     ...(Number.isSafeInteger((schema.minimum ?? 0) - 1) ? [] : ['has the bounds of safe integers']),
+    ...(direction === 'request' && !hasRule(schema) ? ['has no rule for its length or value'] : []),
     ...(direction === 'request' && 'default' in schema ? ['has a default in a request'] : []),
     ...(direction === 'response' && additionalProperties === false ? ['refuses further members in a response'] : []),
     ...(direction === 'request' && isObject && additionalProperties !== false ? ['accepts any member'] : []),
@@ -162,8 +133,24 @@ function faultsOfSchema(where: string, schema: Schema, direction: Direction, isN
   ];
 }
 
+/** Whether a caller can know how long or large a value may be. A payload may be any JSON value. */
+function hasRule({ type, ...schema }: Schema): boolean {
+  const has = (...keywords: string[]): boolean => keywords.every((keyword) => keyword in schema);
+  switch (type) {
+    case 'string':
+      return has('maxLength') || has('format') || has('enum') || has('const');
+    case 'integer':
+    case 'number':
+      return has('minimum', 'maximum');
+    case 'array':
+      return has('minItems', 'maxItems');
+    default:
+      return true;
+  }
+}
+
 /** A union of objects says by which member they differ, and maps each value to its schema. */
-function faultsOfUnion({ components }: Document, where: string, { oneOf, discriminator }: Schema): string[] {
+function faultsOfUnion({ components }: OpenApi, where: string, { oneOf, discriminator }: Schema): string[] {
   if (oneOf === undefined) return [];
   const mapping = Object.entries(discriminator?.mapping ?? {});
   const mapped = mapping.map(([, ref]) => ref);
@@ -179,7 +166,7 @@ function faultsOfUnion({ components }: Document, where: string, { oneOf, discrim
 }
 
 /** Names of the components that are reached from these schemas. */
-function namesWithin({ components }: Document, schemas: readonly Schema[]): Set<string> {
+function namesWithin({ components }: OpenApi, schemas: readonly Schema[]): Set<string> {
   const names = new Set<string>();
   const pending: unknown[] = [...schemas];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -195,14 +182,9 @@ function namesWithin({ components }: Document, schemas: readonly Schema[]): Set<
   return names;
 }
 
-/** The last part of a reference. */
-function nameOf(ref: string): string {
-  return ref.slice(ref.lastIndexOf('/') + 1);
-}
+const validators = new WeakMap<OpenApi, Map<string, z.ZodType>>();
 
-const validators = new WeakMap<Document, Map<string, z.ZodType>>();
-
-function validatorOf(document: Document, ref: string): z.ZodType {
+function validatorOf(document: OpenApi, ref: string): z.ZodType {
   let byRef = validators.get(document);
   if (byRef === undefined) validators.set(document, (byRef = new Map<string, z.ZodType>()));
   let validator = byRef.get(ref);

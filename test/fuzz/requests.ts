@@ -1,45 +1,7 @@
 /** Requests out of an OpenAPI document: each parameter and body is sometimes what it should be, and sometimes hostile. */
 import fc from 'fast-check';
+import { parametersOf, resolved, type OpenApi, type Operation, type Schema } from '../support/openapi.js';
 import { hostileString, hostileText, hostileValue } from './hostile.js';
-
-interface Schema {
-  $ref?: string;
-  type?: string | string[];
-  enum?: unknown[];
-  const?: unknown;
-  properties?: Record<string, Schema>;
-  required?: string[];
-  items?: Schema;
-  anyOf?: Schema[];
-  oneOf?: Schema[];
-  allOf?: Schema[];
-  minimum?: number;
-  maximum?: number;
-  minLength?: number;
-  maxLength?: number;
-  maxItems?: number;
-  default?: unknown;
-  examples?: unknown[];
-}
-
-interface Parameter {
-  name: string;
-  in: 'path' | 'query' | 'header';
-  required?: boolean;
-  schema?: Schema;
-}
-
-interface Operation {
-  operationId: string;
-  parameters?: Parameter[];
-  requestBody?: { content: Record<string, { schema?: Schema }> };
-  responses: Record<string, { content?: Record<string, unknown> }>;
-}
-
-export interface OpenApi {
-  paths: Record<string, Record<string, Operation>>;
-  components?: { schemas?: Record<string, Schema> };
-}
 
 export interface Request {
   operation: string;
@@ -68,7 +30,7 @@ function requestOf(
   method: string,
   operation: Operation,
 ): fc.Arbitrary<Request> {
-  const parameters = operation.parameters ?? [];
+  const parameters = parametersOf(document, operation);
   const values = Object.fromEntries(
     parameters.map((parameter) => {
       const known = ids[parameter.name];
@@ -124,10 +86,7 @@ function asText(value: unknown): string {
 
 /** A value the schema allows, roughly. */
 function valid(document: OpenApi, schema: Schema, depth = 0): fc.Arbitrary<unknown> {
-  if (schema.$ref !== undefined) {
-    const named = document.components?.schemas?.[schema.$ref.replace(/^.*\//, '')];
-    return named === undefined ? fc.constant(null) : valid(document, named, depth);
-  }
+  if (schema.$ref !== undefined) return valid(document, resolved(document, schema), depth);
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   const choices = schema.anyOf ?? schema.oneOf;

@@ -9,8 +9,9 @@ import { rssMiB } from '../../bench/measure.mjs';
 import { startStack, stopAll } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
+import type { OpenApi } from '../support/openapi.js';
 import { SEED, countOr, draw } from './hostile.js';
-import { requestsOf, type OpenApi, type Request } from './requests.js';
+import { requestsOf, type Request } from './requests.js';
 
 /** A thousand of each operation. */
 const COUNT = countOr(20_000);

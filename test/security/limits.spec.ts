@@ -10,6 +10,7 @@ import { Api, type Answer } from '../support/api.js';
 import { KeyRing, rawRequest, startGateway, statusOf, type RunningGateway } from './support/gateway.js';
 
 const PER_KEY = 50;
+const PER_ADDRESS = 60;
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-limits-'));
 const ring = new KeyRing(join(dir, 'keys.json'));
 const [loud, calm, sender] = ['loud', 'calm', 'sender'].map((id) => ring.add({ id, scopes: [...SCOPES] })) as [
@@ -26,8 +27,13 @@ beforeAll(async () => {
   redis = await startRedis({ dir });
   const env = { REDIS_URL: redis.url, API_KEYS_FILE: ring.path, KEY_RATE_LIMIT: `${PER_KEY}` };
   [gateway, other] = await Promise.all([
-    startGateway(dir, 'gateway', { ...env, ADDRESS_RATE_LIMIT: '60', TRUSTED_PROXIES: '127.0.0.0/8, ::1' }),
-    startGateway(dir, 'other', { ...env, REQUEST_TIMEOUT: '2s', MAX_CONNECTIONS: '250', ADDRESS_RATE_LIMIT: '60' }),
+    startGateway(dir, 'gateway', { ...env, ADDRESS_RATE_LIMIT: `${PER_ADDRESS}`, TRUSTED_PROXIES: '127.0.0.0/8, ::1' }),
+    startGateway(dir, 'other', {
+      ...env,
+      REQUEST_TIMEOUT: '2s',
+      MAX_CONNECTIONS: '250',
+      ADDRESS_RATE_LIMIT: `${PER_ADDRESS}`,
+    }),
   ]);
 }, 60_000);
 
@@ -72,7 +78,10 @@ it('the gateways refuse a key that exceeds its limit at all of them together, an
   const calmly = new Api(gateway.url, calm).call('GET', '/v1/connections', undefined, from('192.0.2.250'));
   expect((await calmly).status).toBe(200);
   const refused = statuses.answers.find(({ status }) => status === 429);
-  expect(refused?.headers.get('retry-after')).toBe('1');
+  const headers = ['retry-after', 'ratelimit', 'ratelimit-policy'].map((name) => refused?.headers.get(name));
+  const policy = `"key";q=${PER_KEY};w=1, "address";q=${PER_ADDRESS};w=1`;
+  expect(headers).toEqual(['1', '"key";r=0;t=1', policy]);
+  expect((await calmly).headers.get('ratelimit-policy')).toBe(policy);
   expect(ProblemBody.parse(refused?.body).type).toBe('urn:cloud-connector:problem:rate-limited');
 });
 

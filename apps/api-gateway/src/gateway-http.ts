@@ -59,7 +59,7 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
   closeConnectionsAtStop(fastify, app.get(Draining));
   holdBodies(app.getHttpServer());
   app.getHttpServer().on('connect', onConnect(logger));
-  serveOpenApi(app);
+  serveOpenApi(app, settings);
   serveConsole(fastify, settings, logger);
 }
 

@@ -7,6 +7,7 @@ import { connectionsSettings } from './connections/connections.settings.js';
 import { eventsSettings } from './events/events.settings.js';
 import { httpSettings, checkHttpSettings } from './http/http.settings.js';
 import { messagesSettings } from './messages/messages.settings.js';
+import { openApiSettings } from './openapi/openapi.settings.js';
 
 export const gatewaySettings = z
   .object({
@@ -14,6 +15,7 @@ export const gatewaySettings = z
     ...section('HTTP', {
       PORT: integer(3000, 0, 65_535).describe('Port to listen on.'),
     }),
+    ...openApiSettings,
     ...accessSettings,
     ...httpSettings,
     ...connectionsSettings,

@@ -5,10 +5,12 @@ import { HealthController, MetricsController } from '@app/platform';
 import { z } from 'zod';
 import { SCOPES, SCOPE_TEXTS } from './access/scopes.js';
 import { EventBody } from './events/event.dto.js';
+import { EventCursor } from './events/event-cursor.js';
 import { EventFilter } from './events/events-query.dto.js';
 import { ProblemBody } from './http/problem.js';
 import { BatchItem } from './messages/message.dto.js';
 import { completed } from './openapi/completed.js';
+import type { OpenApiSettings } from './openapi/openapi.settings.js';
 import { OpenApiSchemas } from './openapi/openapi-schemas.js';
 
 // Declared here and not in platform, since the other apps do not load Swagger.
@@ -30,13 +32,15 @@ const NAMED_SCHEMAS = [
   [ProblemBody, 'output'],
   [EventBody, 'output'],
   [EventFilter, 'input'],
+  [EventCursor, 'input'],
   [BatchItem, 'input'],
 ] as const;
 
-export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
+/** `publicUrl`: the address that callers use. */
+export function buildOpenApi(app: NestFastifyApplication, publicUrl = '/'): OpenAPIObject {
   const schemas = new OpenApiSchemas();
   for (const [type, direction] of NAMED_SCHEMAS) schemas.convert(type, direction);
-  const document = SwaggerModule.createDocument(app, head(), {
+  const document = SwaggerModule.createDocument(app, head(publicUrl), {
     operationIdFactory: (_controller, method) => method,
     standardSchemaConverter: (type, { schemaType }) => {
       if (!(type instanceof z.ZodType)) throw new Error('a schema of the API is not one of zod');
@@ -46,19 +50,21 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   return completed(document, schemas.components);
 }
 
-function head(): Omit<OpenAPIObject, 'paths'> {
+function head(publicUrl: string): Omit<OpenAPIObject, 'paths'> {
   const builder = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Cloud Connector')
     .setDescription(
       'Who is connected, send this directive and payload to that client, tell me what became of it.\n\n' +
-        'Responses may get further members with any release; members of requests that are not known are refused. Each response has ' +
-        'the header `X-Request-Id`: that of the request, if it is 1 to 128 printable characters, or a new one. Errors are ' +
-        'problem details (RFC 9457).',
+        'Responses may get further members, and their enums further values, with any release. Members of requests that are not ' +
+        'known are refused, as are query parameters of operations that have some. What a later release is to remove is marked as ' +
+        'deprecated for at least one minor release before.\n\n' +
+        'Errors are problem details (RFC 9457); `type` says which kind. While the number of requests is limited, each ' +
+        'response has the header `RateLimit-Policy`.',
     )
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
-    .addServer('/', 'This gateway')
+    .addServer(publicUrl, 'The gateway')
     // Not `addBearerAuth`, which would describe it as a JWT.
     .addSecurity('api_key', {
       type: 'http',
@@ -78,8 +84,8 @@ function head(): Omit<OpenAPIObject, 'paths'> {
   return builder.build();
 }
 
-export function serveOpenApi(app: NestFastifyApplication): void {
-  const document = buildOpenApi(app);
+export function serveOpenApi(app: NestFastifyApplication, { PUBLIC_URL }: OpenApiSettings): void {
+  const document = buildOpenApi(app, PUBLIC_URL);
   SwaggerModule.setup('docs', app, document, {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],

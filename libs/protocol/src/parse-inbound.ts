@@ -7,23 +7,25 @@ import { INBOUND_SCHEMAS, PROTOCOL_VERSION, type Inbound } from './inbound.js';
 import { answerTo, isMessageId, messageHead } from './message-head.js';
 
 /** Why a message was refused. The reasons are metric labels, so their number is fixed. */
-export type RefusalReason =
-  | 'empty'
-  | 'too-large'
-  | 'not-utf8'
-  | 'not-json'
-  | 'too-deep'
-  | 'wrong-shape'
-  | 'unknown-type'
-  | 'unsupported-version'
-  | 'not-retained'
-  | 'wrong-topic'
-  | 'refused-until'
-  | 'reserved-id'
-  | 'not-connected'
-  | 'account-unknown'
-  | 'flood'
-  | 'internal-error';
+export const REFUSAL_REASONS = [
+  'empty',
+  'too-large',
+  'not-utf8',
+  'not-json',
+  'too-deep',
+  'wrong-shape',
+  'unknown-type',
+  'unsupported-version',
+  'not-retained',
+  'wrong-topic',
+  'refused-until',
+  'reserved-id',
+  'not-connected',
+  'account-unknown',
+  'flood',
+  'internal-error',
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
 export interface Refusal {
   reason: RefusalReason;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { character } from '../../../test/support/unicode.js';
-import { parseReconnectAfter } from './reconnect-after.js';
+import { RECONNECT_AFTER_PATTERN, parseReconnectAfter } from './reconnect-after.js';
 
 const NOW = Date.parse('2024-05-06T07:08:09.123Z');
 const SECOND = 1000;
@@ -129,5 +129,23 @@ describe('parseReconnectAfter', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('accepts nothing that the pattern for documents refuses', () => {
+    const pattern = new RegExp(RECONNECT_AFTER_PATTERN);
+    const parts = ['P', 'T', 'W', 'D', 'H', 'M', 'S', '.', '1', '30', 'never', '2024-05-06T08:08:09', 'Z', '+02:00'];
+    const text = fc.array(fc.constantFrom(...parts), { maxLength: 8 }).map((some) => some.join(''));
+    const seen = { accepted: 0 };
+    fc.assert(
+      fc.property(fc.oneof(text, fc.constantFrom('P1DT2H3M4S', 'PT1.234S', 'P2W', 'PT0.5S')), (any) => {
+        if (parseReconnectAfter(any, NOW) === undefined) return;
+        seen.accepted++;
+        expect(any).toMatch(pattern);
+      }),
+      { numRuns: 3000 },
+    );
+    expect(seen.accepted).toBeGreaterThan(100);
+    for (const wrong of ['', 'P1Y', 'P1W2D', 'PT1.5M', 'Never', '30', '2024-05-06', 'never '])
+      expect(wrong).not.toMatch(pattern);
   });
 });

@@ -4,6 +4,15 @@ import { z } from 'zod';
 const timestamp = z.iso.datetime({ offset: true });
 const DURATION =
   /^P(?:(\d{1,4})W|(?:(\d{1,5})D)?(?:T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9}(?:\.\d{1,3})?)S)?)?)$/;
+
+/**
+ * The three forms in a regular expression that other languages know too, so without a look ahead: it also matches a duration
+ * without any part, and days that a month does not have.
+ */
+export const RECONNECT_AFTER_PATTERN =
+  '^(never|P([0-9]{1,4}W|([0-9]{1,5}D)?(T([0-9]{1,6}H)?([0-9]{1,8}M)?([0-9]{1,9}(\\.[0-9]{1,3})?S)?)?)|' +
+  '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))$';
+
 const MAX_WINDOW_MS = 10 * 365 * 86_400_000;
 
 /** Until when handshakes of the client are refused: epoch milliseconds, or `never` to wait for an operator. */

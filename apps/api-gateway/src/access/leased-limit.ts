@@ -73,8 +73,10 @@ export class LeasedLimit {
   private refusalOf(taken: 'admitted' | 'refused', { lease }: Subject, now: number): Refusal {
     if (taken === 'admitted') return undefined;
     limited.inc({ by: this.by });
+    const seconds = Math.max(1, Math.ceil(lease.leftMs(now) / 1000));
     return new Problem('rate-limited', `too many requests a second of this ${this.by}`, {
-      retryAfterSeconds: Math.max(1, Math.ceil(lease.leftMs(now) / 1000)),
+      retryAfterSeconds: seconds,
+      rateLimit: `"${this.by}";r=0;t=${seconds}`,
     });
   }
 

@@ -28,19 +28,24 @@ export class RequestLimits {
   private readonly ofKeys: LeasedLimit | undefined;
   private readonly ofAddresses: LeasedLimit | undefined;
   private readonly perKey: number;
+  /** The limits for the header `RateLimit-Policy`; undefined if there are none. */
+  readonly policy: string | undefined;
 
   constructor(redis: Redis, keyPrefix: string, limits: LimitsASecond, logger: Logger) {
     const { perKey, perAddress, windowMs = WINDOW_MS } = limits;
     const limitOf = (by: 'key' | 'address', requests: number): LeasedLimit | undefined =>
       requests === 0 ? undefined : new LeasedLimit(redis, by, `${keyPrefix}:${by}`, { requests, windowMs }, logger);
     this.perKey = perKey;
+    const policies = Object.entries({ key: perKey, address: perAddress }).filter(([, requests]) => requests > 0);
+    const seconds = Math.ceil(windowMs / 1000);
+    this.policy = policies.map(([by, requests]) => `"${by}";q=${requests};w=${seconds}`).join(', ') || undefined;
     this.ofKeys = limitOf('key', perKey);
     this.ofAddresses = limitOf('address', perAddress);
   }
 
   /** Whether there are no limits. */
   get none(): boolean {
-    return this.ofKeys === undefined && this.ofAddresses === undefined;
+    return this.policy === undefined;
   }
 
   /** Counts a request of an address. */

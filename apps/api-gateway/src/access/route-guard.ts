@@ -47,13 +47,14 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
     route.config = { ...route.config, access };
     paths.add(route.url, route.method, access);
   });
-  fastify.addHook('onRequest', (request, _reply, done) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     const { access } = request.routeOptions.config;
     const served = access !== undefined && guards.listeners.serves(access.audience, request.socket.localPort);
     if (served && access.audience !== 'api') {
       done();
       return;
     }
+    if (guards.limits.policy !== undefined) void reply.header('ratelimit-policy', guards.limits.policy);
     const refused = gate.closed ?? wrongHost(request);
     if (refused !== undefined) {
       done(refused);

@@ -3,7 +3,7 @@ import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
-import { ClientIdValue, NextCursor, ShardNumber, timeOf } from '../http/values.dto.js';
+import { ClientIdValue, DeadLetterReasonValue, NextCursor, ShardNumber, timeOf } from '../http/values.dto.js';
 
 const DeadLetter = z
   .object({
@@ -11,7 +11,7 @@ const DeadLetter = z
     shard: ShardNumber,
     client_id: ClientIdValue,
     topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
-    reason: z.string().meta({ description: 'Why it could not be processed, as a word.', example: 'wrong-shape' }),
+    reason: DeadLetterReasonValue.meta({ description: 'Why it could not be processed.' }),
     details: z.string().meta({ description: 'Why it could not be processed, for people.' }),
     sample: z.string().meta({ description: 'The first 1,024 characters of the message.' }),
   })

@@ -1,7 +1,7 @@
 /** Sweeps as the REST API shows them. */
 import type { SweepRecord } from '@app/registry';
 import { z } from 'zod';
-import { IncompleteReasonValue, countOf, timeOf } from '../http/values.dto.js';
+import { IncompleteReasonValue, SweepTriggerValue, countOf, timeOf } from '../http/values.dto.js';
 
 /** Outcomes for the clients that a sweep reported. */
 export const Corrections = z
@@ -14,8 +14,6 @@ export const Corrections = z
   })
   .meta({ id: 'SweepCorrections', description: 'What became of the clients that a sweep found to differ.' });
 
-export const TriggerValue = z.string().meta({ description: 'Why the sweep was started.', example: 'interval' });
-
 const SweepState = z.enum(['running', 'ended']).meta({ id: 'SweepState', description: 'How far a sweep has come.' });
 const RequestedSweepState = z
   .enum(['waiting', 'running', 'ended'])
@@ -27,7 +25,7 @@ const SweepIdValue = z
 export const SweepBody = z
   .object({
     sweep_id: SweepIdValue,
-    trigger: TriggerValue,
+    trigger: SweepTriggerValue,
     state: SweepState,
     member: z.string().meta({ description: 'The ingester that runs it.' }),
     started_at: timeOf('When it began.'),

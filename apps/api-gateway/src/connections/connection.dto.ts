@@ -1,7 +1,7 @@
 /** Connections as the REST API shows them. */
 import type { Connection, ConnectionFilter, PageCursor } from '@app/registry';
 import { SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
-import { parseReconnectAfter } from '@app/protocol';
+import { RECONNECT_AFTER_PATTERN, parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
@@ -104,21 +104,23 @@ export function toFilter(query: ListQuery): ConnectionFilter {
   };
 }
 
+const ReconnectAfter = z
+  .string()
+  .max(64)
+  .refine((text) => parseReconnectAfter(text, Date.now()) !== undefined, {
+    error: 'must be an ISO 8601 duration such as PT30S, an RFC 3339 timestamp, or "never", and at most ten years ahead',
+  })
+  .meta({
+    id: 'ReconnectAfter',
+    description:
+      'An ISO 8601 duration of weeks, or of days, hours, minutes and seconds; an RFC 3339 timestamp; or `never`, to wait for an ' +
+      'operator. At most ten years ahead.',
+    ...{ pattern: RECONNECT_AFTER_PATTERN, example: 'PT30S' },
+  });
+
 export const ForceDisconnectBody = z
   .strictObject({
-    reconnect_after: z
-      .string()
-      .max(64)
-      .refine((text) => parseReconnectAfter(text, Date.now()) !== undefined, {
-        error:
-          'must be an ISO 8601 duration such as PT30S, an RFC 3339 timestamp, or "never", and at most ten years ahead',
-      })
-      .meta({
-        description:
-          'For how long its handshakes are refused: an ISO 8601 duration without years and months, an RFC 3339 timestamp, or ' +
-          '`never` to wait for an operator; at most ten years ahead.',
-        example: 'PT30S',
-      }),
+    reconnect_after: ReconnectAfter.meta({ description: 'For how long its handshakes are refused.' }),
   })
   .meta({ id: 'ForceDisconnect', description: 'How a client is disconnected.' });
 export type ForceDisconnectBody = z.infer<typeof ForceDisconnectBody>;

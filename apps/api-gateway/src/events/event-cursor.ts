@@ -3,6 +3,15 @@
  * events of every shard up to then. A cursor of release 0.1.0 held a position for each shard; the oldest of them is used.
  */
 
+import { z } from 'zod';
+
+/** The header `Last-Event-ID` in the OpenAPI document. No HTTP header can be longer. */
+export const EventCursor = z.string().meta({
+  id: 'EventCursor',
+  description: 'The `id` of an event.',
+  ...{ pattern: '^[A-Za-z0-9_-]+$', maxLength: 16_384, example: 'AgGhuCxfoA' },
+});
+
 const VERSION = 2;
 const VERSION_OF_0_1_0 = 1;
 

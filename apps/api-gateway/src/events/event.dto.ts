@@ -1,16 +1,18 @@
 /** The events as the OpenAPI document shows them: a named schema for each type. */
 import { EVENT_STREAM_NAMES, UNMATCHED_REASONS } from '@app/registry';
 import { z } from 'zod';
-import { Corrections, TriggerValue } from '../cluster/sweep.dto.js';
+import { Corrections } from '../cluster/sweep.dto.js';
 import {
   ClientIdValue,
   ConnectionTypeValue,
+  DeadLetterReasonValue,
   IncompleteReasonValue,
   MemberRoleValue,
   MessageIdValue,
   MessageStatusValue,
   OfflineReasonValue,
   ShardNumber,
+  SweepTriggerValue,
   countOf,
   timeOf,
 } from '../http/values.dto.js';
@@ -41,7 +43,7 @@ const member = {
   member: z.string().meta({ description: 'Id of the member.' }),
   role: MemberRoleValue,
 };
-const sweep = { ...event, sweep: z.uuid().meta({ description: 'Id of the sweep.' }), trigger: TriggerValue };
+const sweep = { ...event, sweep: z.uuid().meta({ description: 'Id of the sweep.' }), trigger: SweepTriggerValue };
 
 const UnmatchedReason = z.enum(UNMATCHED_REASONS).meta({
   id: 'UnmatchedReason',
@@ -168,7 +170,7 @@ export const EventBody = z
     eventOf('dead_letter.added', 'DeadLetterAddedEvent', 'A message of a client could not be processed.', {
       ...about,
       topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
-      reason: z.string().meta({ description: 'Why, as a word.', example: 'wrong-shape' }),
+      reason: DeadLetterReasonValue.meta({ description: 'Why it could not be processed.' }),
       details: z.string().meta({ description: 'Why, for people.' }),
     }),
     eventOf('gap', 'GapEvent', 'Events of a shard may be missing.', {

@@ -27,7 +27,12 @@ export const EventsQuery = z.strictObject({
       return z.NEVER;
     })
     .meta({
-      ...{ type: 'array', minItems: 1, items: { $ref: '#/components/schemas/EventFilter' } },
+      ...{
+        type: 'array',
+        minItems: 1,
+        maxItems: EventFilter.options.length,
+        items: { $ref: '#/components/schemas/EventFilter' },
+      },
       description:
         'Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but ' +
         '`message.progress`, `message.unmatched_response`, `client.message`, which needs the scope `messages:read` as well, and ' +

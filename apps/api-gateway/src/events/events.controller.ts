@@ -37,13 +37,14 @@ export class EventsController {
       'with it as `Last-Event-ID`, at any gateway, resumes there. It may repeat the events of the last seconds, with ' +
       'the same `event_id`; it misses none. With `since`, a stream begins at a time instead. A `gap` means that events of a shard may be lost; `closed` is the last ' +
       'event of a stream that the gateway ends: nothing was read from it for 60 seconds, its credentials have ' +
-      'expired or were revoked, or the gateway stops. A slow reader is served at its own pace.',
+      'expired or were revoked, or the gateway stops. A slow reader is served at its own pace. 429 if these credentials have ' +
+      'as many streams open at this gateway as `EVENT_STREAMS_PER_KEY` allows.',
   })
   @ApiHeader({
     name: 'Last-Event-ID',
     required: false,
     description: 'The id to resume from. It wins over `since`; without both, the stream begins with new events.',
-    schema: { type: 'string' },
+    schema: { $ref: '#/components/schemas/EventCursor' },
   })
   @ApiOkResponse({
     description: 'Each event has `id`, `event`, which is its type, and `data`, which is JSON.',

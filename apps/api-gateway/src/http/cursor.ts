@@ -4,14 +4,18 @@
  */
 import { z } from 'zod';
 
+const CursorText = z.string().meta({
+  id: 'PageCursor',
+  description: 'The `next_cursor` of the page before.',
+  ...{ pattern: '^[A-Za-z0-9_-]+$', maxLength: 2048, example: 'WzExLCJkZXZpY2UtMDAwMSJd' },
+});
+
 export class Cursor<Position> {
   /** The query parameter `cursor`; anything but a `next_cursor` of this listing is refused. */
   readonly parameter: z.ZodType<Position | undefined, string | undefined>;
 
   constructor(private readonly schema: z.ZodType<Position>) {
-    this.parameter = z
-      .string()
-      .optional()
+    this.parameter = CursorText.optional()
       .transform((text, ctx): Position | undefined => {
         if (text === undefined) return undefined;
         const decoded = schema.safeParse(jsonOf(text));

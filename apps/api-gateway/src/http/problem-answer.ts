@@ -15,6 +15,7 @@ export function answerOf(problem: Problem, path: string, requestId: string): Pro
     headers: {
       'content-type': 'application/problem+json; charset=utf-8',
       ...(more.retryAfterSeconds !== undefined && { 'retry-after': String(more.retryAfterSeconds) }),
+      ...(more.rateLimit !== undefined && { ratelimit: more.rateLimit }),
       ...(more.challenge !== undefined && { 'www-authenticate': more.challenge }),
       ...(more.allow !== undefined && { allow: more.allow.join(', ') }),
       ...(more.acceptEncoding !== undefined && { 'accept-encoding': more.acceptEncoding }),

@@ -49,6 +49,8 @@ export class Problem extends Error {
       retryAfterSeconds?: number;
       /** For the header `WWW-Authenticate`. */
       challenge?: string;
+      /** For the header `RateLimit`. */
+      rateLimit?: string;
       /** For the header `Allow`. */
       allow?: readonly string[];
       /** For the header `Accept-Encoding`: how a body may be encoded. */

@@ -1,4 +1,5 @@
 /** Values that several responses have: each is a named schema of the OpenAPI document. */
+import { REFUSAL_REASONS } from '@app/protocol';
 import {
   CONNECTION_STATES,
   CONNECTION_TYPES,
@@ -6,6 +7,7 @@ import {
   MEMBER_ROLES,
   MESSAGE_STATUSES,
   OFFLINE_REASONS,
+  SWEEP_TRIGGERS,
 } from '@app/registry';
 import { z } from 'zod';
 
@@ -48,6 +50,25 @@ export const IncompleteReasonValue = z.enum(INCOMPLETE_REASONS).meta({
     'Why a sweep may not have read everything. `cut-short`: the broker stopped sending in the middle, or sent nothing. ' +
     '`more-each-time`: each further pass brought messages that the one before had missed. `left-out`: no pass brought the ' +
     'messages of clients for which a read of their own topic found one.',
+});
+
+export const SweepTriggerValue = z.enum(SWEEP_TRIGGERS).meta({
+  id: 'SweepTrigger',
+  description:
+    'Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and ' +
+    'what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. ' +
+    '`dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read ' +
+    'everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it.',
+});
+
+export const DeadLetterReasonValue = z.enum(REFUSAL_REASONS).meta({
+  id: 'DeadLetterReason',
+  description:
+    'Why a message of a client could not be processed. `empty`, `not-utf8`, `not-json`, `wrong-shape`, `unknown-type`, ' +
+    '`unsupported-version`: its text is no message of the protocol. `too-large`, `too-deep`: it exceeds a limit. `not-retained`, ' +
+    '`wrong-topic`: it was published in another way than its type asks for. `refused-until`: its handshake came during a ' +
+    'refusal. `reserved-id`: its client id cannot be used. `not-connected`: it sent no handshake before. `account-unknown`: the ' +
+    'account of the client is not known. `flood`: the client sent more than its share. `internal-error`: the service failed.',
 });
 
 /** A moment, in UTC. */

@@ -82,7 +82,7 @@ export class MessagesController {
     required: false,
     description:
       'A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.',
-    schema: { type: 'string', minLength: 1, maxLength: 128 },
+    schema: { type: 'string', minLength: 1, maxLength: 128, example: 'update-17-device-0001' },
   })
   @PreferWait(
     'Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`. It ' +

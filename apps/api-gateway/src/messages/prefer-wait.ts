@@ -8,7 +8,7 @@ export function PreferWait(description: string): MethodDecorator & ClassDecorato
     description:
       `\`wait=N\`: ${description} Other preferences are ignored, and so is this one while too many requests wait for ` +
       'messages; `Preference-Applied` tells.',
-    schema: { type: 'string', example: 'wait=10' },
+    schema: { type: 'string', maxLength: 7, pattern: '^wait=([1-9]|[1-5][0-9]|60)$', example: 'wait=10' },
   });
 }
 

@@ -29,7 +29,7 @@ export function applyCommand(
   }
   if (command.do === 'throttled') {
     const { topic, sample, details } = command;
-    const letter = { client_id: clientId, topic, reason: 'flood', details, sample };
+    const letter = { client_id: clientId, topic, reason: 'flood' as const, details, sample };
     const confirm = { do: 'confirm', client_id: clientId, after: 'throttled' } as const;
     effects.push({ kind: 'dead-letter', letter, reason: 'flood' });
     effects.push({ kind: 'to-do', todo: confirm, inMs: THROTTLE_WINDOW_MS });

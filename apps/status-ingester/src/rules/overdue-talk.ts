@@ -3,7 +3,13 @@ import { truncateDetails, type WaitingEntry } from '@app/registry';
 import type { Effect, Rules } from './effect.js';
 
 export function overdueTalk(clientId: string, entry: WaitingEntry, details: string, { inTopic }: Rules): Effect[] {
-  const letter = { client_id: clientId, topic: inTopic, reason: 'account-unknown', details, sample: sampleOf(entry) };
+  const letter = {
+    client_id: clientId,
+    topic: inTopic,
+    reason: 'account-unknown' as const,
+    details,
+    sample: sampleOf(entry),
+  };
   const effects: Effect[] = [{ kind: 'dead-letter', letter, reason: 'account-unknown' }];
   if ('answer' in entry) {
     const note = {

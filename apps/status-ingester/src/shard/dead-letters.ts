@@ -1,31 +1,12 @@
 /** Dead letters of mailbox entries and stored records that cannot be read or applied, and the count of all dead letters. */
-import { counter, isRedisError, valuesOf } from '@app/platform';
-import { clientIdProblem, type RefusalReason } from '@app/protocol';
+import { counter, isRedisError } from '@app/platform';
+import { REFUSAL_REASONS, clientIdProblem } from '@app/protocol';
 import { mailboxEntryParts, type DeadLetter, type DueToDo } from '@app/registry';
 import { PositionError, StaleOwnerError, storedAt, type MailboxEntry } from '@app/sharding';
 
-const REASONS = valuesOf<RefusalReason>({
-  empty: true,
-  'too-large': true,
-  'not-utf8': true,
-  'not-json': true,
-  'too-deep': true,
-  'wrong-shape': true,
-  'unknown-type': true,
-  'unsupported-version': true,
-  'not-retained': true,
-  'wrong-topic': true,
-  'refused-until': true,
-  'reserved-id': true,
-  'not-connected': true,
-  'account-unknown': true,
-  flood: true,
-  'internal-error': true,
-});
-
 /** Counts those as well that are not stored, since their client has reached its limit. */
 export const deadLettered = counter('dead_letters', 'Messages that could not be processed, by reason.', {
-  reason: REASONS,
+  reason: REFUSAL_REASONS,
 });
 
 /** The dead letter of something that this process could not read or apply. */
@@ -40,7 +21,7 @@ export function poisonOf({ id, text }: MailboxEntry, problem: string): Poison {
   const letter = {
     client_id: clientId,
     topic: '',
-    reason: 'internal-error',
+    reason: 'internal-error' as const,
     details: `mailbox entry ${id} ${problem}`.slice(0, 1000),
     sample: body.slice(0, 1024),
     at: storedAt(id),

@@ -170,8 +170,8 @@ export class ShardActor implements ShardHandler {
         { client_id: clientId, shard: grant.index },
         'stored connection dead-lettered: it cannot be read',
       );
-      const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
-      poison.push({ letter: { ...letter, at: storedAt(last.id) }, isReading: false });
+      const about = { client_id: clientId, topic: '', details, sample: text.slice(0, 1024) };
+      poison.push({ letter: { ...about, reason: 'internal-error', at: storedAt(last.id) }, isReading: false });
     }
     const omitLargeAnswers = !this.retention.keepsLargeAnswers(grant.index);
     const removals = await this.removalsOf(grant, [...unreadable.keys()]);

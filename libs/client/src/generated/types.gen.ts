@@ -723,9 +723,9 @@ export type DeadLetter = {
      */
     topic: string;
     /**
-     * Why it could not be processed, as a word.
+     * Why it could not be processed.
      */
-    reason: string;
+    reason: DeadLetterReason;
     /**
      * Why it could not be processed, for people.
      */
@@ -765,9 +765,9 @@ export type DeadLetterAddedEvent = {
      */
     topic: string;
     /**
-     * Why, as a word.
+     * Why it could not be processed.
      */
-    reason: string;
+    reason: DeadLetterReason;
     /**
      * Why, for people.
      */
@@ -787,6 +787,11 @@ export type DeadLetterPage = {
      */
     next_cursor: string | null;
 };
+
+/**
+ * Why a message of a client could not be processed. `empty`, `not-utf8`, `not-json`, `wrong-shape`, `unknown-type`, `unsupported-version`: its text is no message of the protocol. `too-large`, `too-deep`: it exceeds a limit. `not-retained`, `wrong-topic`: it was published in another way than its type asks for. `refused-until`: its handshake came during a refusal. `reserved-id`: its client id cannot be used. `not-connected`: it sent no handshake before. `account-unknown`: the account of the client is not known. `flood`: the client sent more than its share. `internal-error`: the service failed.
+ */
+export type DeadLetterReason = 'empty' | 'too-large' | 'not-utf8' | 'not-json' | 'too-deep' | 'wrong-shape' | 'unknown-type' | 'unsupported-version' | 'not-retained' | 'wrong-topic' | 'refused-until' | 'reserved-id' | 'not-connected' | 'account-unknown' | 'flood' | 'internal-error';
 
 /**
  * What happened: `type` says which of the schemas it has.
@@ -828,6 +833,11 @@ export type Event = ({
 } & ClosedEvent);
 
 /**
+ * The `id` of an event.
+ */
+export type EventCursor = string;
+
+/**
  * A type of event; with `*`, all types of a kind.
  */
 export type EventFilter = 'connection.online' | 'connection.updated' | 'connection.offline' | 'connection.refused' | 'message.status' | 'message.unmatched_error' | 'message.unmatched_response' | 'message.progress' | 'client.message' | 'shard.moved' | 'sweep.started' | 'sweep.ended' | 'member.joined' | 'member.left' | 'dead_letter.added' | 'connection.*' | 'message.*' | 'client.*' | 'shard.*' | 'sweep.*' | 'member.*' | 'dead_letter.*';
@@ -864,9 +874,9 @@ export type FieldError = {
  */
 export type ForceDisconnect = {
     /**
-     * For how long its handshakes are refused: an ISO 8601 duration without years and months, an RFC 3339 timestamp, or `never` to wait for an operator; at most ten years ahead.
+     * For how long its handshakes are refused.
      */
-    reconnect_after: string;
+    reconnect_after: ReconnectAfter;
 };
 
 /**
@@ -1429,6 +1439,11 @@ export type OfflineReason = 'goodbye' | 'retained-offline' | 'handshake-removed'
 export type OmittedReason = 'storage-full';
 
 /**
+ * The `next_cursor` of the page before.
+ */
+export type PageCursor = string;
+
+/**
  * Where a parameter stands.
  */
 export type ParameterPlace = 'path' | 'query' | 'header';
@@ -1466,6 +1481,11 @@ export type Problem = {
      */
     errors?: Array<FieldError>;
 };
+
+/**
+ * An ISO 8601 duration of weeks, or of days, hours, minutes and seconds; an RFC 3339 timestamp; or `never`, to wait for an operator. At most ten years ahead.
+ */
+export type ReconnectAfter = string;
 
 /**
  * A sweep that was requested.
@@ -1597,10 +1617,7 @@ export type Sweep = {
      * Id of the sweep.
      */
     sweep_id: string;
-    /**
-     * Why the sweep was started.
-     */
-    trigger: string;
+    trigger: SweepTrigger;
     state: SweepState;
     /**
      * The ingester that runs it.
@@ -1691,10 +1708,7 @@ export type SweepEndedEvent = {
      * Id of the sweep.
      */
     sweep: string;
-    /**
-     * Why the sweep was started.
-     */
-    trigger: string;
+    trigger: SweepTrigger;
     /**
      * Whether everything was read that the broker retains.
      */
@@ -1731,16 +1745,18 @@ export type SweepStartedEvent = {
      * Id of the sweep.
      */
     sweep: string;
-    /**
-     * Why the sweep was started.
-     */
-    trigger: string;
+    trigger: SweepTrigger;
 };
 
 /**
  * How far a sweep has come.
  */
 export type SweepState = 'running' | 'ended';
+
+/**
+ * Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it.
+ */
+export type SweepTrigger = 'start' | 'session-lost' | 'broker-lost' | 'broker-restart' | 'dropped' | 'key-space' | 'truncated' | 'interval' | 'request';
 
 /**
  * There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
@@ -1805,8 +1821,19 @@ export type WaitingConnections = {
  */
 export type WhenOffline = 'hold' | 'reject';
 
+/**
+ * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+ */
+export type XRequestId = string;
+
 export type GetClusterData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/cluster';
@@ -1852,6 +1879,12 @@ export type GetClusterResponse = GetClusterResponses[keyof GetClusterResponses];
 
 export type StartSweepData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/cluster/sweeps';
@@ -1897,6 +1930,12 @@ export type StartSweepResponse = StartSweepResponses[keyof StartSweepResponses];
 
 export type GetLatestSweepData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/cluster/sweeps/latest';
@@ -1942,6 +1981,12 @@ export type GetLatestSweepResponse = GetLatestSweepResponses[keyof GetLatestSwee
 
 export type GetSweepData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the sweep.
@@ -1996,6 +2041,12 @@ export type GetSweepResponse = GetSweepResponses[keyof GetSweepResponses];
 
 export type ListDeadLettersData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: {
         /**
@@ -2005,7 +2056,7 @@ export type ListDeadLettersData = {
         /**
          * The `next_cursor` of the page before; without it, the first page comes.
          */
-        cursor?: string;
+        cursor?: PageCursor;
     };
     url: '/v1/cluster/dead-letters';
 };
@@ -2054,6 +2105,12 @@ export type ListDeadLettersResponse = ListDeadLettersResponses[keyof ListDeadLet
 
 export type ListConnectionsData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: {
         /**
@@ -2087,7 +2144,7 @@ export type ListConnectionsData = {
         /**
          * The `next_cursor` of the page before; without it, the first page comes.
          */
-        cursor?: string;
+        cursor?: PageCursor;
         /**
          * Only connections whose handshake has this fact, letter by letter.
          */
@@ -2160,6 +2217,12 @@ export type ListConnectionsResponse = ListConnectionsResponses[keyof ListConnect
 
 export type SummarizeConnectionsData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/connections/summary';
@@ -2201,6 +2264,12 @@ export type SummarizeConnectionsResponse = SummarizeConnectionsResponses[keyof S
 
 export type ForgetConnectionData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2259,6 +2328,12 @@ export type ForgetConnectionResponse = ForgetConnectionResponses[keyof ForgetCon
 
 export type GetConnectionData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2313,6 +2388,12 @@ export type GetConnectionResponse = GetConnectionResponses[keyof GetConnectionRe
 
 export type ForceDisconnectData = {
     body: ForceDisconnect;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2383,6 +2464,12 @@ export type ForceDisconnectResponse = ForceDisconnectResponses[keyof ForceDiscon
 
 export type VerifyConnectionData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2437,6 +2524,12 @@ export type VerifyConnectionResponse = VerifyConnectionResponses[keyof VerifyCon
 
 export type LiftRefusalData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2495,7 +2588,11 @@ export type StreamEventsData = {
         /**
          * The id to resume from. It wins over `since`; without both, the stream begins with new events.
          */
-        'Last-Event-ID'?: string;
+        'Last-Event-ID'?: EventCursor;
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
     };
     path?: never;
     query?: {
@@ -2555,6 +2652,12 @@ export type StreamEventsResponse = StreamEventsResponses[keyof StreamEventsRespo
 
 export type SearchMessagesData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: {
         /**
@@ -2576,7 +2679,7 @@ export type SearchMessagesData = {
         /**
          * The `next_cursor` of the page before; without it, the first page comes.
          */
-        cursor?: string;
+        cursor?: PageCursor;
     };
     url: '/v1/messages';
 };
@@ -2621,6 +2724,12 @@ export type SearchMessagesResponse = SearchMessagesResponses[keyof SearchMessage
 
 export type SendMessagesData = {
     body: MessageBatch;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/messages';
@@ -2678,6 +2787,12 @@ export type SendMessagesResponse = SendMessagesResponses[keyof SendMessagesRespo
 
 export type ListMessagesData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
@@ -2696,7 +2811,7 @@ export type ListMessagesData = {
         /**
          * The `next_cursor` of the page before; without it, the first page comes.
          */
-        cursor?: string;
+        cursor?: PageCursor;
     };
     url: '/v1/connections/{client_id}/messages';
 };
@@ -2754,6 +2869,10 @@ export type SendMessageData = {
          * A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.
          */
         'Idempotency-Key'?: string;
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
     };
     path: {
         /**
@@ -2829,6 +2948,12 @@ export type SendMessageResponse = SendMessageResponses[keyof SendMessageResponse
 
 export type CancelMessageData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path: {
         /**
          * Id of the message.
@@ -2892,6 +3017,10 @@ export type ReadMessageData = {
          * `wait=N`: Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`. Other preferences are ignored, and so is this one while too many requests wait for messages; `Preference-Applied` tells.
          */
         Prefer?: string;
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
     };
     path: {
         /**
@@ -2947,6 +3076,12 @@ export type ReadMessageResponse = ReadMessageResponses[keyof ReadMessageResponse
 
 export type GetStatsData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/stats';
@@ -2988,6 +3123,12 @@ export type GetStatsResponse = GetStatsResponses[keyof GetStatsResponses];
 
 export type WhoamiData = {
     body?: never;
+    headers?: {
+        /**
+         * The id of the request for logs and traces, of the caller or of the service; the response has it. Without a usable one, the service gives one.
+         */
+        'X-Request-Id'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/whoami';

@@ -285,7 +285,7 @@ describe('the commit of a batch', () => {
         { type: 'connection.offline', client_id: 'a', reason: 'goodbye', at: 1 },
         { type: 'connection.online', client_id: 'a', connection_type: 'host', handshake_message_id: 'm', at: 2 },
       ],
-      deadLetters: [{ client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 }],
+      deadLetters: [{ client_id: 'a', topic: 't', reason: 'empty', details: 'd', sample: 's', at: 3 }],
     });
     const events = await redis.xrange(keys.events(0), '-', '+');
     expect(events.map(([, fields]) => fields)).toEqual([
@@ -299,7 +299,7 @@ describe('the commit of a batch', () => {
     ]);
     const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
     expect(letters.map(([, fields]) => fields)).toEqual([
-      ['at', '3', 'letter', '{"client_id":"a","topic":"t","reason":"r","details":"d","sample":"s"}'],
+      ['at', '3', 'letter', '{"client_id":"a","topic":"t","reason":"empty","details":"d","sample":"s"}'],
     ]);
   });
 
@@ -313,7 +313,7 @@ describe('the commit of a batch', () => {
       payload_json: '1',
       at: 2,
     } as const;
-    const letter = { client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 };
+    const letter = { client_id: 'a', topic: 't', reason: 'empty', details: 'd', sample: 's', at: 3 } as const;
     await redis.hset(keys.log(0), 'last', '1-0', 'limit', 100_000);
     for (let i = 0; i < 5; i++) {
       await commit({

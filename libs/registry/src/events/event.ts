@@ -1,5 +1,6 @@
 /** Events for subscribers. The Lua command that makes a change appends the event in the same step. */
 import type { Redis } from '@app/platform';
+import type { RefusalReason } from '@app/protocol';
 import type { LogAppend } from '@app/sharding';
 import { commands } from '../commands.js';
 import type { ConnectionType, OfflineReason } from '../connection-state.js';
@@ -110,7 +111,7 @@ export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set<EventType>([
 export interface DeadLetter {
   client_id: string;
   topic: string;
-  reason: string;
+  reason: RefusalReason;
   details: string;
   /** The first 1,024 characters of the payload. */
   sample: string;

@@ -9,22 +9,24 @@ import type { RegistryKeys } from '../keys.js';
 export const MAINTENANCE_QUEUE = 'maintenance';
 
 /** Why a sweep was started. */
-export type SweepTrigger =
+export const SWEEP_TRIGGERS = [
   /** An ingester acquired a lane. */
-  | 'start'
+  'start',
   /** The broker lost a lane's session and the messages queued in it. */
-  | 'session-lost'
+  'session-lost',
   /** A lane lost its connection to the broker for a while. */
-  | 'broker-lost'
-  | 'broker-restart'
+  'broker-lost',
+  'broker-restart',
   /** The broker dropped messages. */
-  | 'dropped'
+  'dropped',
   /** Redis may have lost data. */
-  | 'key-space'
+  'key-space',
   /** The previous sweep could not read all retained messages. */
-  | 'truncated'
-  | 'interval'
-  | 'request';
+  'truncated',
+  'interval',
+  'request',
+] as const;
+export type SweepTrigger = (typeof SWEEP_TRIGGERS)[number];
 
 export type MaintenanceJob =
   | { do: 'sweep'; trigger: SweepTrigger }
