@@ -7,6 +7,20 @@ import { ROOT } from './setup.mjs';
 
 export const TYPES = join(ROOT, 'libs/client/src/generated/types.gen.ts');
 
+/** Names the schemas among them, for the package: the other types are those of whole operations. */
+export const SCHEMAS = join(ROOT, 'libs/client/src/generated/schemas.gen.ts');
+
+/** @param {object} document OpenAPI @returns {string} the exports as TypeScript */
+export function schemasOf(document) {
+  const { components } = /** @type {{ components: { schemas: Record<string, object> } }} */ (document);
+  const names = Object.keys(components.schemas).sort();
+  return [
+    '// Written by `npm run generate` from the OpenAPI document: do not edit.',
+    `export type {\n${names.map((name) => `  ${name},\n`).join('')}} from './types.gen.js';`,
+    '',
+  ].join('\n');
+}
+
 /** @param {object} document OpenAPI @returns {string} the types as TypeScript */
 export function typesOf(document) {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-types-'));

@@ -11,7 +11,7 @@ try {
   // Builds the apps only: the client may not compile before its types are generated.
   run('npm', ['run', '--silent', 'build:apps']);
   const { OPENAPI, documentOf, textOf } = await import('./openapi.mjs');
-  const { TYPES, typesOf } = await import('./client-types.mjs');
+  const { SCHEMAS, TYPES, schemasOf, typesOf } = await import('./client-types.mjs');
   const { OPERATIONS, operationsOf } = await import('./client-operations.mjs');
   const { CONFIGURATION, configurationPage } = await import('./configuration-page.mjs');
   const built = (/** @type {string} */ path) => import(join(ROOT, 'dist', path));
@@ -21,6 +21,7 @@ try {
   const document = await documentOf({ CONTROLLERS, buildOpenApi });
   writeFileSync(OPENAPI, textOf(document));
   writeFileSync(TYPES, typesOf(document));
+  writeFileSync(SCHEMAS, schemasOf(document));
   writeFileSync(OPERATIONS, operationsOf(document));
 
   const { describeSettings } = await built('libs/platform/src/index.js');

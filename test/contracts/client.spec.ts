@@ -5,7 +5,7 @@ import { CloudConnector } from '@app/client';
 import { CONTROLLERS } from '../../apps/api-gateway/src/gateway.module.js';
 import { buildOpenApi } from '../../apps/api-gateway/src/openapi.js';
 import { OPERATIONS, operationsOf } from '../../scripts/client-operations.mjs';
-import { TYPES, typesOf } from '../../scripts/client-types.mjs';
+import { SCHEMAS, TYPES, schemasOf, typesOf } from '../../scripts/client-types.mjs';
 import { documentOf } from '../../scripts/openapi.mjs';
 
 interface Manifest {
@@ -27,6 +27,14 @@ beforeAll(async () => {
 
 test('the types of the client are those of the OpenAPI document; if not, run `npm run generate`', () => {
   expect(readFileSync(TYPES, 'utf8')).toBe(typesOf(document));
+});
+
+test('the client exports each schema of the OpenAPI document; if not, run `npm run generate`', () => {
+  expect(readFileSync(SCHEMAS, 'utf8')).toBe(schemasOf(document));
+  expect(schemasOf(document)).toContain('  ConnectionOnlineEvent,\n');
+  expect(readFileSync(join(__dirname, '../../libs/client/src/index.ts'), 'utf8')).toContain(
+    "export type * from './generated/schemas.gen.js';",
+  );
 });
 
 test('the methods of the client are those of the OpenAPI document; if not, run `npm run generate`', () => {

@@ -12,23 +12,6 @@ export {
 } from './cloud-connector.js';
 export { CallError, ProblemError, UnreachableError } from './errors.js';
 export { EventPosition, type ConnectorEvent, type EventType, type EventsOptions } from './events.js';
-export type {
-  AcceptedMessage,
-  Cluster,
-  ClusterBroker,
-  Connection,
-  ConnectionPage,
-  ConnectionSummary,
-  Caller,
-  FoundMessages,
-  Message,
-  MessagePage,
-  Problem,
-  LastHour,
-  SendMessage,
-  Stats,
-  Sweep,
-  Verification,
-} from './generated/types.gen.js';
+export type * from './generated/schemas.gen.js';
 export { hasEnded, isFinal, type MessageStatus } from './message-end.js';
 export type { CallOptions, ConnectorOptions, Method } from './requester.js';
