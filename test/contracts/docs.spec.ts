@@ -201,7 +201,7 @@ test('texts of the apps and scripts that docs/troubleshooting.md quotes as sympt
 test.each(MARKDOWN)('npm scripts that %s names exist', (path) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = Array.from(
-    read(path).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g),
+    read(path).matchAll(/\bnpm (?:run (?:--silent )?([\w:-]+)|(start|test)\b)/g),
     ([, ran, short]) => ran ?? short ?? '',
   );
   expect(named.filter((name) => !(name in scripts))).toEqual([]);

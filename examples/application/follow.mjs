@@ -1,0 +1,44 @@
+// @ts-check
+/**
+ * Follows what happens, and goes on after the last event when it is started again.
+ *
+ *   node follow.mjs [file that keeps the position, position.txt by default]
+ *
+ * CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes events:read and messages:read.
+ */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { CloudConnector } from '@cloud-connector/client';
+
+const connector = new CloudConnector({
+  baseUrl: process.env['CLOUD_CONNECTOR_URL'] ?? 'http://127.0.0.1:3000',
+  token: process.env['CLOUD_CONNECTOR_TOKEN'],
+});
+
+const file = process.argv[2] ?? 'position.txt';
+const lastEventId = existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+const types = /** @type {const} */ (['connection.online', 'connection.offline', 'message.status', 'client.message']);
+
+for await (const event of connector.events({ types, lastEventId })) {
+  switch (event.type) {
+    case 'connection.online':
+    case 'connection.offline':
+      console.log(event.client_id, event.type);
+      break;
+    case 'message.status':
+      console.log(event.client_id, event.message_id, event.status);
+      break;
+    case 'client.message':
+      console.log(event.client_id, 'says', event.directive, JSON.stringify(event.payload));
+      break;
+    case 'gap':
+      console.log('events may be missing: read again what you follow');
+      break;
+  }
+  keep(event.id);
+}
+
+/** Keeps the position only after the event has been handled: after a crash an event may come twice, and none is missed. */
+function keep(/** @type {string} */ id) {
+  writeFileSync(`${file}.new`, id);
+  renameSync(`${file}.new`, file);
+}

@@ -1,0 +1,117 @@
+/** The programs of `docs/tutorials/application.md` do what it says, with the client as it is installed. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { startFleet, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type MessageView } from '../support/api.js';
+
+const ROOT = join(__dirname, '../..');
+const PROGRAMS = join(ROOT, 'examples/application');
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-tutorial-'));
+const started: ChildProcess[] = [];
+let url: string;
+let api: Api;
+let mqttUrl: string;
+let fleet: ReturnType<typeof startFleet>;
+
+beforeAll(async () => {
+  const installed = join(dir, 'node_modules/@cloud-connector/client');
+  mkdirSync(installed, { recursive: true });
+  cpSync(join(ROOT, 'dist/client'), installed, { recursive: true });
+  cpSync(join(ROOT, 'libs/client/package.json'), join(installed, 'package.json'));
+  cpSync(PROGRAMS, dir, { recursive: true });
+  const stack = await startStack({ dir });
+  [url, mqttUrl] = [stack.gateway.url, stack.mosquitto.url];
+  api = new Api(url);
+  await api.untilBuilt();
+  fleet = startFleet({ dir, count: 2, mqttUrl });
+  await api.untilConnection('device-0002', ({ state }) => state === 'online');
+}, 120_000);
+
+afterAll(async () => {
+  for (const { pid } of started) if (pid !== undefined) stop(pid);
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+function stop(pid: number): void {
+  try {
+    process.kill(pid);
+  } catch {
+    // It has ended.
+  }
+}
+
+function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStream } {
+  const env = { ...process.env, CLOUD_CONNECTOR_URL: url };
+  const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  started.push(child);
+  return child;
+}
+
+/** @returns what the program has printed when it has ended */
+async function run(...args: string[]): Promise<string> {
+  const child = start(...args);
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  expect(child.exitCode).toBe(0);
+  return output;
+}
+
+/** @returns the id of a message that a host has answered */
+async function ping(): Promise<string> {
+  const { body } = await api.send('device-0001', { directive: 'demo:ping' }, { prefer: 'wait=10' });
+  expect(body.status).toBe('answered');
+  return body.message_id;
+}
+
+test('every host that is online is asked', async () => {
+  const output = await run('ask.mjs');
+  for (const id of ['device-0001', 'device-0002']) {
+    expect(output).toContain(`${id} answered {"pong":{"hello":"${id}"}}`);
+  }
+});
+
+test('a host that is away gets its message when it comes, and a second run sends nothing twice', async () => {
+  await fleet.stop();
+  await api.untilConnection('device-0002', ({ state }) => state === 'offline');
+  expect(await run('ask.mjs', 'device-0002')).toMatch(/^\S+ held null$/m);
+  fleet = startFleet({ dir, count: 2, mqttUrl });
+  const output = await waitUntil(async () => {
+    const printed = await run('ask.mjs', 'device-0002');
+    expect(printed).toMatch(/^\S+ answered \{/m);
+    return printed;
+  });
+  const [id = ''] = /^\S+(?= answered \{)/m.exec(output) ?? [];
+  const { body } = await api.call<{ data: (MessageView & { directive: string })[] }>(
+    'GET',
+    '/v1/connections/device-0002/messages',
+  );
+  expect(body.data.filter(({ directive }) => directive === 'demo:work').map(({ message_id }) => message_id)).toEqual([
+    id,
+  ]);
+});
+
+test('a program that follows events goes on after the last one', async () => {
+  const first = start('follow.mjs');
+  let lines = '';
+  first.stdout.setEncoding('utf8').on('data', (chunk: string) => (lines += chunk));
+  // The stream is open at an unknown moment: only what comes after it is printed.
+  await waitUntil(async () => {
+    await ping();
+    expect(lines).toContain('answered');
+  });
+  first.kill();
+  await once(first, 'exit');
+  const position = readFileSync(join(dir, 'position.txt'), 'utf8');
+  const missed = await ping();
+  expect(readFileSync(join(dir, 'position.txt'), 'utf8')).toBe(position);
+  const second = start('follow.mjs');
+  lines = '';
+  second.stdout.setEncoding('utf8').on('data', (chunk: string) => (lines += chunk));
+  await waitUntil(() => expect(lines).toContain(`${missed} answered`), { what: 'the missed event' });
+  second.kill();
+  await once(second, 'exit');
+});
