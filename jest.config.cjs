@@ -70,6 +70,7 @@ module.exports = {
     { ...base, displayName: 'fuzz', testMatch: ['<rootDir>/test/fuzz/**/*.spec.ts'] },
     { ...base, displayName: 'console', testMatch: ['<rootDir>/test/console/**/*.spec.ts'] },
     { ...base, displayName: 'outbound', testMatch: ['<rootDir>/test/outbound/**/*.spec.ts'] },
+    { ...base, displayName: 'generators', testMatch: ['<rootDir>/test/generators/**/*.spec.ts'] },
     { ...base, displayName: 'upgrade', testMatch: ['<rootDir>/test/upgrade/**/*.spec.ts'] },
     { ...base, displayName: 'agreement', testMatch: ['<rootDir>/test/agreement/**/*.spec.ts'] },
     // `npm test` leaves it out: it needs Go and Java, and `npm run test:brokers` builds the brokers first.

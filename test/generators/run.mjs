@@ -1,0 +1,56 @@
+/**
+ * `npm run test:generators`: generates clients from docs/openapi.json with the generators of other people, compiles them, and
+ * runs them at a private system. `GENERATORS=python,go` selects some. A language that is missing here, or whose packages
+ * cannot be fetched, is not run, and that is no failure.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../../scripts/setup.mjs';
+import { stopAll } from '../../scripts/stack.mjs';
+import { LANGUAGES } from './languages.mjs';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-generators-'));
+let code = 0;
+try {
+  const all = Object.keys(LANGUAGES);
+  const wanted = process.env.GENERATORS?.split(',') ?? all;
+  const unknown = wanted.filter((name) => !all.includes(name));
+  if (unknown.length > 0) throw new SetupError(`GENERATORS names ${unknown.join()}; there are ${all.join()}`);
+  ensurePackages('all');
+  const drivers = prepared(wanted);
+  if (drivers.length > 0) {
+    ensurePrograms(SERVERS);
+    ensureBuild();
+    await runAll(drivers);
+  }
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+  code = 1;
+}
+await stopAll();
+rmSync(dir, { recursive: true });
+process.exit(code);
+
+/** @param {string[]} wanted */
+function prepared(wanted) {
+  return Object.entries(LANGUAGES).flatMap(([name, prepare]) => {
+    if (!wanted.includes(name)) return [];
+    const driver = prepare(join(dir, name));
+    if (typeof driver !== 'string') return [{ name, driver }];
+    console.log(`${name} not run: ${driver}`);
+    return [];
+  });
+}
+
+/** @param {{ name: string, driver: import('./languages.mjs').Driver }[]} drivers */
+async function runAll(drivers) {
+  // They start the device, whose package is installed by now.
+  const { startSystem } = await import('./system.mjs');
+  const { checkDriver } = await import('./check.mjs');
+  const system = await startSystem(dir);
+  for (const { name, driver } of drivers) {
+    await checkDriver(driver, system);
+    console.log(`${name}: the generated client compiles, lists, sends, waits and follows events`);
+  }
+}
