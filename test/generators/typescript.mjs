@@ -8,7 +8,7 @@ const SOURCES = join(ROOT, 'test/generators/typescript');
 const PACKAGES = join(ROOT, 'node_modules');
 const PLUGINS = ['@hey-api/client-fetch', '@hey-api/typescript', '@hey-api/sdk'];
 
-/** @type {import('./languages.mjs').Prepare} */
+/** @param {string} dir @returns {import('./languages.mjs').Driver} */
 export function prepareTypeScript(dir) {
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, 'package.json'), '{"type":"module"}\n');
