@@ -69,6 +69,7 @@ module.exports = {
     { ...base, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.spec.ts'] },
     { ...base, displayName: 'fuzz', testMatch: ['<rootDir>/test/fuzz/**/*.spec.ts'] },
     { ...base, displayName: 'console', testMatch: ['<rootDir>/test/console/**/*.spec.ts'] },
+    { ...base, displayName: 'conformance', testMatch: ['<rootDir>/test/conformance/**/*.spec.ts'] },
     { ...base, displayName: 'outbound', testMatch: ['<rootDir>/test/outbound/**/*.spec.ts'] },
     { ...base, displayName: 'generators', testMatch: ['<rootDir>/test/generators/**/*.spec.ts'] },
     { ...base, displayName: 'upgrade', testMatch: ['<rootDir>/test/upgrade/**/*.spec.ts'] },

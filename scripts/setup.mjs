@@ -15,7 +15,7 @@ if (trouble !== undefined) {
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** All programs that a script needs, with the Debian package of each. `npm start` needs `SERVERS` only. */
+/** All programs and files that a script needs, with the Debian package of each. `npm start` needs `SERVERS` only. */
 const DEBIAN_PACKAGES = {
   'redis-server': 'redis-server',
   mosquitto: 'mosquitto',
@@ -23,6 +23,8 @@ const DEBIAN_PACKAGES = {
   openssl: 'openssl',
   luacheck: 'lua-check',
   chromium: 'chromium',
+  '/usr/bin/python3': 'python3',
+  '/usr/lib/python3/dist-packages/paho/mqtt': 'python3-paho-mqtt',
 };
 
 /** @typedef {keyof typeof DEBIAN_PACKAGES} Program */
@@ -62,8 +64,9 @@ function step(/** @type {string} */ what, /** @type {() => void} */ act) {
   process.stderr.write(`${Math.max(1, Math.round((performance.now() - began) / 1000))} s\n`);
 }
 
-/** Finds a program as the shell would; Debian keeps servers in sbin, which is not on every PATH. */
+/** Finds a program as the shell would; Debian keeps servers in sbin, which is not on every PATH. A path is looked for as it is. */
 export function findProgram(/** @type {string} */ name) {
+  if (name.startsWith('/')) return existsSync(name) ? name : undefined;
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }

@@ -4,10 +4,11 @@
  *
  *   node device.mjs --id my-host [--url mqtt://127.0.0.1:1883] [--proxy] [--answers my-host.answers.json]
  *
- * Needs one package: mqtt.
+ * The environment may set the same: CLIENT_ID, MQTT_URL, and STATE_DIR, the folder of the answers. Needs one package: mqtt.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
@@ -100,6 +101,8 @@ export class Device {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
     });
     this.client.on('close', () => {
+      // MQTT.js would send them again before it subscribes, the old handshake among them.
+      for (const packetId of Object.keys(this.client.outgoing)) this.client.removeOutgoingMessage(Number(packetId));
       if (!this.client.disconnecting) this.client.options.reconnectPeriod = this.#nextPause();
     });
     this.client.on('error', (error) => this.log(`connection: ${error.message}`));
@@ -177,13 +180,14 @@ export class Device {
   #saveAnswers() {
     if (this.answersFile === undefined) return;
     const done = [...this.#answers].filter(([, { answer }]) => typeof answer === 'string');
-    writeFileSync(`${this.answersFile}.new`, JSON.stringify(done));
+    writeFileSync(`${this.answersFile}.new`, JSON.stringify(done), { flush: true });
     renameSync(`${this.answersFile}.new`, this.answersFile);
   }
 
   /** @param {string} answer */
   async #send(answer) {
     this.#unsent.add(answer);
+    if (!this.client.connected) return;
     await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
     this.#unsent.delete(answer);
   }
@@ -194,6 +198,7 @@ export class Device {
     try {
       const payload = await this.onMessage(message, (progress) => {
         const text = this.#envelope('message-progress', { ...about, payload: progress });
+        if (!this.client.connected) return;
         this.client
           .publishAsync(this.inTopic, text, { qos: 1 })
           .catch((error) => this.log(`progress: ${error.message}`));
@@ -242,7 +247,8 @@ export class Device {
   async #leave() {
     if (this.client.connected) {
       const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
-      await Promise.race([this.#sayGoodbye(), closed]);
+      const goodbye = this.#sayGoodbye().catch((error) => this.log(`goodbye: ${error.message}`));
+      await Promise.race([goodbye, closed]);
     }
     await this.client.endAsync(!this.client.connected);
     this.log('disconnected');
@@ -319,15 +325,17 @@ export async function demoWork({ directive, payload }, progress) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { CLIENT_ID, MQTT_URL, STATE_DIR } = process.env;
   const { values } = parseArgs({
     options: {
-      id: { type: 'string', default: `device-${randomUUID().slice(0, 8)}` },
-      url: { type: 'string', default: 'mqtt://127.0.0.1:1883' },
+      id: { type: 'string', default: CLIENT_ID ?? `device-${randomUUID().slice(0, 8)}` },
+      url: { type: 'string', default: MQTT_URL ?? 'mqtt://127.0.0.1:1883' },
       proxy: { type: 'boolean', default: false },
       answers: { type: 'string' },
     },
   });
-  const { answers: answersFile, ...options } = values;
+  const { answers, ...options } = values;
+  const answersFile = answers ?? (STATE_DIR === undefined ? undefined : join(STATE_DIR, `${values.id}.answers.json`));
   const device = new Device({
     ...options,
     answersFile,

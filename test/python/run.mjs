@@ -35,8 +35,8 @@ process.exit(code);
 async function check(python) {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-python-'));
   const { gateway, mosquitto } = await startStack({ dir });
-  const args = [join(ROOT, 'examples/device/device.py'), '--id', ID, '--port', `${mosquitto.port}`];
-  const device = spawn(python, args, { stdio: 'inherit' });
+  const env = { ...process.env, CLIENT_ID: ID, MQTT_URL: mosquitto.url, STATE_DIR: dir };
+  const device = spawn(python, [join(ROOT, 'examples/device-python/device.py')], { stdio: 'inherit', env });
   process.once('exit', () => device.kill());
   try {
     await waitUntil(

@@ -1,0 +1,292 @@
+"""
+A device that stays connected to Cloud Connector. Copy it and put your own work into perform().
+
+    MQTT_URL=mqtt://127.0.0.1:1883 CLIENT_ID=my-host python3 device.py
+
+MQTT_URL may carry a user and a password: mqtts://user:password@broker.example.com:8883. With mqtts the certificate is checked against
+the authorities of the system, or those in the file that SSL_CERT_FILE names. STATE_DIR is the folder of the answers.
+
+Needs one package: paho-mqtt, 1.6 or 2 (Debian: python3-paho-mqtt). Sections in the comments are those of docs/protocol.md.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import ssl
+import time
+import uuid
+from datetime import datetime, timezone
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as mqtt
+
+KEEP_ALIVE_S = 60
+# "Connecting": the longest pause before the first reconnect, and before any. It doubles with each attempt.
+FIRST_PAUSE_S = 2
+LONGEST_PAUSE_S = 120
+# After a connection that lasted so long, the pauses begin with the first one again.
+HEALTHY_S = 60
+# A refused handshake is not followed by another one sooner than this.
+SHORTEST_PAUSE_S = 1
+# `never` lasts until an operator ends it. No message says when, so the device tries at this interval.
+NEVER_S = 3600
+# "message": an answer is remembered until its message has expired, and so much longer.
+REMEMBER_S = 600
+# How long a message of release 0.1.0 may live, which does not say when it expires.
+LONGEST_LIFE_S = 30 * 86400
+# With more answers than this, the device forgets the oldest.
+MAX_ANSWERS = 1000
+# How long a goodbye waits for its PUBACKs.
+GOODBYE_S = 10
+
+
+def perform(message, progress):
+    """
+    Does what a message asks, and returns the payload of the answer. If it raises, the message becomes `failed`. It runs in the
+    thread of the connection: put work that lasts longer than some seconds into a thread of its own.
+    """
+    if message.get("directive") == "demo:ping":
+        return {"pong": message.get("payload")}
+    if message.get("directive") == "demo:work":
+        progress({"percent": 50, "details": "half of it is done"})
+        return {"done": True}
+    raise ValueError(f"this device cannot do {message.get('directive')}; it can do demo:ping and demo:work")
+
+
+def envelope(message_type, **more):
+    """ "Envelope" """
+    sent = datetime.now(timezone.utc).isoformat()
+    return json.dumps({"type": message_type, "message_id": str(uuid.uuid4()), "version": 1, "sent": sent, **more})
+
+
+def parse_time(text):
+    return datetime.fromisoformat(re.sub("Z$", "+00:00", text)).timestamp()
+
+
+def wait_of(text):
+    """
+    How long to stay away, in seconds, from `reconnect_after` or `retry_after`: a duration such as PT30S, a time, or `never`. 0 if it is
+    absent or cannot be read: the service refuses a handshake that is too early.
+    """
+    if text == "never":
+        return NEVER_S
+    parts = re.fullmatch(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)", str(text))
+    if parts:
+        weeks, days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+        return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
+    try:
+        return max(0, parse_time(str(text)) - time.time())
+    except ValueError:
+        return 0
+
+
+def remember_until(message):
+    """Counted from the arrival of the message, so that the clock of the device may be wrong."""
+    try:
+        life = parse_time(message["expires"]) - parse_time(message["sent"])
+    except (KeyError, TypeError, ValueError):
+        life = LONGEST_LIFE_S
+    return time.time() + max(0, life) + REMEMBER_S
+
+
+class Answers:
+    """The answers by the ids of their messages, in memory and in a file. The service may send a message twice, also after a restart."""
+
+    def __init__(self, path):
+        self.path = path
+        # id -> [until when it is remembered, answer], the oldest first
+        self.entries = {}
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                self.entries = json.load(file)
+
+    def get(self, message_id):
+        return self.entries[message_id][1] if message_id in self.entries else None
+
+    def put(self, message_id, until, answer):
+        self.entries[message_id] = [until, answer]
+        self.entries = {key: entry for key, entry in self.entries.items() if entry[0] > time.time()}
+        while len(self.entries) > MAX_ANSWERS:
+            del self.entries[next(iter(self.entries))]
+        # Another file first: a crash leaves the old one or the new one.
+        with open(f"{self.path}.new", "w", encoding="utf-8") as file:
+            json.dump(self.entries, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{self.path}.new", self.path)
+
+
+class Device:
+    def __init__(self, url, client_id, answers):
+        self.url = urlsplit(url)
+        self.client_id = client_id
+        self.answers = answers
+        self.in_topic = f"redhat/insights/in/{client_id}"
+        self.out_topic = f"redhat/insights/out/{client_id}"
+        self.stopping = False
+        # Failed attempts: each one makes the next pause longer.
+        self.attempts = 0
+        self.client = None
+        self.handshake_id = None
+        # How long to stay away, once the service has asked the device to leave.
+        self.wait = None
+        # What this connection has published and the broker has not acknowledged, by packet id.
+        self.in_flight = {}
+        # Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once.
+        self.unsent = {}
+
+    def run(self):
+        while not self.stopping:
+            self.wait = None
+            connected_at = time.monotonic()
+            try:
+                self.connect_once()
+            except OSError as error:
+                self.log(f"no connection: {error}")
+            if time.monotonic() - connected_at > HEALTHY_S:
+                self.attempts = 0
+            self.sleep((self.wait or 0) + self.next_pause())
+
+    def next_pause(self):
+        """ "Connecting": random, so that many devices do not come back at the same moment."""
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.attempts, 10))
+        self.attempts += 1
+        return random.uniform(0, longest)
+
+    def sleep(self, seconds):
+        end = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < end:
+            time.sleep(0.1)
+
+    def stop(self, *_):
+        self.stopping = True
+
+    def connect_once(self):
+        """Returns when the connection has ended. Each connection has a client of its own: paho would repeat publishes of the last one."""
+        self.client = self.new_client()
+        self.in_flight = {}
+        self.handshake_id = None
+        self.client.connect(self.url.hostname, self.url.port or (8883 if self.is_tls() else 1883), KEEP_ALIVE_S)
+        result = mqtt.MQTT_ERR_SUCCESS
+        while result == mqtt.MQTT_ERR_SUCCESS:
+            if self.stopping or self.wait is not None:
+                return self.say_goodbye()
+            result = self.client.loop(timeout=0.1)
+        self.log(f"the connection has ended: {mqtt.error_string(result)}")
+
+    def is_tls(self):
+        return self.url.scheme in ("mqtts", "ssl", "tls")
+
+    def new_client(self):
+        options = {"client_id": self.client_id, "protocol": mqtt.MQTTv5}
+        if hasattr(mqtt, "CallbackAPIVersion"):
+            client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **options)
+        else:
+            client = mqtt.Client(**options)
+        if self.url.username:
+            client.username_pw_set(unquote(self.url.username), unquote(self.url.password or ""))
+        if self.is_tls():
+            client.tls_set_context(ssl.create_default_context())
+        # The broker publishes it if this device vanishes; it replaces the retained handshake.
+        client.will_set(self.in_topic, envelope("offline"), qos=1, retain=True)
+        client.on_connect = self.on_connect
+        client.on_subscribe = self.on_subscribe
+        client.on_message = self.on_message
+        client.on_publish = lambda _client, _userdata, packet_id, *_: self.on_puback(packet_id)
+        return client
+
+    def publish(self, text, retain=False, answers=None):
+        """`answers`: the id of the message that it answers"""
+        packet_id = self.client.publish(self.in_topic, text, qos=1, retain=retain).mid
+        self.in_flight[packet_id] = answers
+
+    def on_puback(self, packet_id):
+        self.unsent.pop(self.in_flight.pop(packet_id, None), None)
+
+    # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
+    def on_connect(self, client, _userdata, _flags, reason, *_):
+        if reason == 0:
+            client.subscribe(self.out_topic, qos=1)
+        else:
+            self.log(f"the broker refuses the connection: {reason}")
+
+    def on_subscribe(self, client, _userdata, _packet_id, reasons, *_):
+        if reasons[0].value >= 128:
+            self.log(f"the broker refuses the subscription: {reasons[0]}")
+            self.wait = 0
+            return
+        self.handshake_id = str(uuid.uuid4())
+        facts = {"canonical_facts": {"fqdn": f"{self.client_id}.example.com", "ip_addresses": ["192.0.2.1"]}}
+        self.publish(envelope("host-handshake", message_id=self.handshake_id, payload=facts), retain=True)
+        for message_id, answer in self.unsent.items():
+            self.publish(answer, answers=message_id)
+        self.log("connected")
+
+    def on_message(self, _client, _userdata, packet):
+        try:
+            message = json.loads(packet.payload)
+        except ValueError:
+            return
+        if not isinstance(message, dict):
+            return
+        payload = message.get("payload")
+        if message.get("type") == "message" and isinstance(message.get("message_id"), str):
+            self.handle(message)
+        elif message.get("type") == "force-disconnect":
+            after = payload.get("reconnect_after") if isinstance(payload, dict) else None
+            self.log(f"asked to disconnect, and to reconnect after {after}")
+            self.attempts = 0
+            self.wait = wait_of(after)
+        elif message.get("type") == "handshake-error":
+            # "handshake-error", 1: one about an earlier handshake is late.
+            if message.get("in_response_to") not in (None, self.handshake_id):
+                return
+            payload = payload if isinstance(payload, dict) else {}
+            self.log(f"handshake refused: {payload.get('details')}")
+            self.wait = max(wait_of(payload.get("retry_after")), SHORTEST_PAUSE_S)
+
+    def handle(self, message):
+        """ "What a client must do", 4: do it once, and send the same answer each time that the message comes."""
+        message_id = message["message_id"]
+        answer = self.answers.get(message_id)
+        if answer is None:
+            self.log(f"message {message.get('directive')} {json.dumps(message.get('payload'))}")
+            answer = self.answer_to(message)
+            # Before it is sent: a crash between the two must not do the message again.
+            self.answers.put(message_id, remember_until(message), answer)
+        self.unsent[message_id] = answer
+        self.publish(answer, answers=message_id)
+
+    def answer_to(self, message):
+        about = {"in_response_to": message["message_id"]}
+        try:
+            progress = lambda payload: self.publish(envelope("message-progress", **about, payload=payload))
+            return envelope("message-response", **about, payload=perform(message, progress))
+        except Exception as error:
+            return envelope("message-error", **about, payload={"details": str(error)})
+
+    def say_goodbye(self):
+        """ "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT."""
+        if self.handshake_id is not None:
+            self.publish(envelope("offline"))
+            self.publish(b"", retain=True)
+        end = time.monotonic() + GOODBYE_S
+        while self.in_flight and time.monotonic() < end:
+            if self.client.loop(timeout=0.1) != mqtt.MQTT_ERR_SUCCESS:
+                return
+        self.client.disconnect()
+        self.log("disconnected")
+
+    def log(self, text):
+        print(f"{self.client_id}: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    own_id = os.environ.get("CLIENT_ID", f"device-{uuid.uuid4()}")
+    stored = Answers(os.path.join(os.environ.get("STATE_DIR", "."), f"{own_id}.answers.json"))
+    device = Device(os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883"), own_id, stored)
+    signal.signal(signal.SIGTERM, device.stop)
+    signal.signal(signal.SIGINT, device.stop)
+    device.run()

@@ -1,0 +1,196 @@
+/**
+ * The example device with one fault, which FAULT names. The faults are where it meets MQTT.js, so that everything else stays right:
+ * what it sends and gets passes through here. `broken.spec.ts` says which rule each of them breaks.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import mqtt from 'mqtt';
+import { Device, demoWork } from '../../examples/device/device.mjs';
+
+const { CLIENT_ID = '', MQTT_URL = '', STATE_DIR = '', FAULT = '' } = process.env;
+/** @type {any} its types do not allow for other functions */
+const client = mqtt.MqttClient.prototype;
+const { connect, emit, publishAsync, subscribeAsync } = client;
+/** @type {(line: string) => void} */
+let onLine = () => undefined;
+
+/** Changes the options of the connection. @param {(options: any) => void} change */
+function withOptions(change) {
+  client.connect = function () {
+    change(this.options);
+    return connect.call(this);
+  };
+}
+
+/**
+ * Changes what is published: `change` returns the new message, or undefined to drop it.
+ * @param {(message: any, options: any) => any} change
+ */
+function withPublished(change) {
+  client.publishAsync = function (/** @type {string} */ topic, /** @type {any} */ text, /** @type {any} */ options) {
+    if (text === '') return publishAsync.call(this, topic, text, options);
+    const changed = change(JSON.parse(text), options);
+    return changed === undefined
+      ? Promise.resolve(undefined)
+      : publishAsync.call(this, topic, JSON.stringify(changed), options);
+  };
+}
+
+/** Changes the messages of one type that come. @param {string} type @param {(message: any) => void} change */
+function withReceived(type, change) {
+  client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
+    if (event === 'message') {
+      const text = String(args[1]);
+      if (text.includes(`"type":"${type}"`)) {
+        const message = JSON.parse(text);
+        change(message);
+        args[1] = Buffer.from(JSON.stringify(message));
+      }
+    }
+    return emit.call(this, event, .../** @type {[any]} */ (args));
+  };
+}
+
+/** @param {any} message */
+function isAnswer({ type }) {
+  return type === 'message-response' || type === 'message-error';
+}
+
+/** @type {Record<string, () => void>} */
+const FAULTS = {
+  'another-client-id': () => withOptions((options) => (options.clientId = `my-${options.clientId}`)),
+  'persistent-session': () => withOptions((options) => (options.clean = false)),
+  'session-expiry': () => withOptions((options) => (options.properties = { sessionExpiryInterval: 3600 })),
+  'no-keep-alive': () => withOptions((options) => (options.keepalive = 0)),
+  'no-will': () => withOptions((options) => delete options.will),
+  'will-not-retained': () => withOptions((options) => (options.will.retain = false)),
+  'will-delay': () => withOptions((options) => (options.will.properties = { willDelayInterval: 30 })),
+  'will-of-nothing': () => withOptions((options) => (options.will.payload = Buffer.from(''))),
+  'gives-up': () => withOptions((options) => (options.reconnectOnConnackError = false)),
+  'ends-without-broker': () => (onLine = (line) => line.startsWith('connection:') && process.exit(1)),
+  'comes-back-at-once': () => withOptions((options) => fixPauses(options, 100)),
+  'no-subscribe': () => (client.subscribeAsync = async () => []),
+  'subscribes-to-all': () =>
+    (client.subscribeAsync = function (/** @type {any} */ _topic, /** @type {any} */ options) {
+      return subscribeAsync.call(this, '#', options);
+    }),
+  'subscribes-at-qos-0': () =>
+    (client.subscribeAsync = function (/** @type {any} */ topic) {
+      return subscribeAsync.call(this, topic, { qos: 0 });
+    }),
+  'no-wait-for-suback': () =>
+    (client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
+      void subscribeAsync.call(this, topic, options);
+      return [];
+    }),
+  'subscribes-once': () => {
+    let done = false;
+    client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
+      if (done) return [];
+      const granted = await subscribeAsync.call(this, topic, options);
+      done = true;
+      return granted;
+    };
+  },
+  'handshake-not-retained': () =>
+    withPublished((message, options) => {
+      if (message.type === 'host-handshake') options.retain = false;
+      return message;
+    }),
+  'handshake-without-facts': () =>
+    withPublished((message) => (message.type === 'host-handshake' ? { ...message, payload: {} } : message)),
+  'same-handshake-id': () =>
+    withPublished((message) => (message.type === 'host-handshake' ? { ...message, message_id: 'handshake' } : message)),
+  'at-qos-0': () => withPublished((message, options) => ((options.qos = 0), message)),
+  'no-puback': () => (client.handleMessage = () => undefined),
+  'no-answer': () => withPublished((message) => (isAnswer(message) ? undefined : message)),
+  'answer-retained': () => withPublished((message, options) => (isAnswer(message) && (options.retain = true), message)),
+  'answers-another-message': () =>
+    withPublished((message) => (isAnswer(message) ? { ...message, in_response_to: randomUUID() } : message)),
+  'everything-works': () =>
+    withPublished((message) => (message.type === 'message-error' ? { ...message, type: 'message-response' } : message)),
+  'does-it-again': () =>
+    withPublished((message) => (isAnswer(message) ? { ...message, message_id: randomUUID() } : message)),
+  'silent-when-repeated': () => {
+    const sent = new Set();
+    withPublished((message) => {
+      if (sent.has(message.message_id)) return undefined;
+      sent.add(message.message_id);
+      return message;
+    });
+  },
+  'forgets-expired': () => {
+    const expiries = new Map();
+    withReceived('message', ({ message_id, expires }) => expiries.set(message_id, expires));
+    withPublished((message) =>
+      Date.parse(expiries.get(message.in_response_to)) < Date.now()
+        ? { ...message, message_id: randomUUID() }
+        : message,
+    );
+  },
+  'answers-in-memory': () => undefined,
+  'fails-on-noise': () => {
+    client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
+      if (event === 'message') JSON.parse(String(args[1]));
+      return emit.call(this, event, .../** @type {[any]} */ (args));
+    };
+  },
+  'believes-late-errors': () => withReceived('handshake-error', (message) => (message.in_response_to = null)),
+  'stays-connected': () => {
+    withReceived('force-disconnect', (message) => (message.type = 'message-to-come'));
+  },
+  'no-wait-when-forced': () => withReceived('force-disconnect', ({ payload }) => (payload.reconnect_after = 'PT0S')),
+  'no-wait-when-refused': () =>
+    withReceived('handshake-error', ({ payload }) => payload.retry_after && (payload.retry_after = 'PT0S')),
+  'no-goodbye': () => withPublished((message) => (message.type === 'offline' ? undefined : message)),
+  'leaves-handshake': () => {
+    client.publishAsync = function (/** @type {string} */ topic, /** @type {any} */ text, /** @type {any} */ options) {
+      return text === '' ? Promise.resolve(undefined) : publishAsync.call(this, topic, text, options);
+    };
+  },
+  'no-wait-for-pubacks': () => {
+    client.publishAsync = async function (
+      /** @type {string} */ topic,
+      /** @type {any} */ text,
+      /** @type {any} */ options,
+    ) {
+      publishAsync.call(this, topic, text, options).catch(() => undefined);
+      return undefined;
+    };
+    // MQTT.js itself would wait: this is a DISCONNECT.
+    client.endAsync = async function () {
+      this.stream.end(Buffer.from([0xe0, 0]), () => process.exit(0));
+    };
+  },
+  'no-pause-when-refused': () => undefined,
+  vanishes: () => undefined,
+  'stays-while-away': () => undefined,
+};
+
+/** @param {any} options @param {number} ms */
+function fixPauses(options, ms) {
+  if (options.reconnectPeriod !== ms)
+    Object.defineProperty(options, 'reconnectPeriod', { get: () => ms, set: () => {} });
+}
+
+const fault = FAULTS[FAULT];
+if (fault === undefined) throw new Error(`FAULT must be one of ${Object.keys(FAULTS).join(', ')}`);
+fault();
+
+const device = new Device({
+  id: CLIENT_ID,
+  url: MQTT_URL,
+  answersFile: FAULT === 'answers-in-memory' ? undefined : join(STATE_DIR, 'answers.json'),
+  onMessage: demoWork,
+  // A pause of 0 to 1 ms, in place of the shortest one of a second.
+  firstPauseMs: FAULT === 'no-pause-when-refused' ? 1 : undefined,
+  log: (line) => {
+    console.log(line);
+    onLine(line);
+  },
+});
+process.on('SIGTERM', () => {
+  if (FAULT === 'vanishes') process.exit(0);
+  if (FAULT === 'stays-while-away' && device.client.disconnecting) return;
+  void device.stop();
+});

@@ -1,0 +1,78 @@
+/** `npm run conformance` as a command: what it prints, and its exit codes. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../../scripts/setup.mjs';
+import { RULES } from './rules.mjs';
+
+const DEVICE = `exec ${process.execPath} ${join(ROOT, 'test/conformance/broken-device.mjs')}`;
+const RULES_OF_CONNECT = ['--rule', 'client-id', '--rule', 'keep-alive'];
+
+function run(args: string[], fault = ''): { status: number | null; stdout: string; stderr: string } {
+  const env = { ...process.env, FAULT: fault, NO_COLOR: '1', FORCE_COLOR: undefined };
+  return spawnSync(process.execPath, [join(ROOT, 'test/conformance/run.mjs'), ...args], { encoding: 'utf8', env });
+}
+
+it('says of each rule whether it is kept, and what was seen if not', () => {
+  const { status, stdout } = run(['--command', DEVICE, ...RULES_OF_CONNECT], 'no-keep-alive');
+  expect(stdout.split('\n')).toEqual([
+    'ok  client-id: the MQTT client id is CLIENT_ID',
+    'broken  keep-alive: the keep-alive is 30 to 60 seconds',
+    '    docs/protocol.md, "Connecting". Seen: the keep-alive is 0 s',
+    '',
+    '1 of 2 rules are kept.',
+    '',
+  ]);
+  expect(status).toBe(1);
+});
+
+it('exits with 0 if all rules are kept, and prints JSON', () => {
+  const { status, stdout } = run(['--command', DEVICE, ...RULES_OF_CONNECT, '--output', 'json'], 'no-will');
+  expect(JSON.parse(stdout)).toEqual([
+    { rule: 'client-id', outcome: 'ok' },
+    { rule: 'keep-alive', outcome: 'ok' },
+  ]);
+  expect(status).toBe(0);
+});
+
+it('says what a program printed that does not come', () => {
+  const { status, stdout } = run(['--command', 'echo no such device', '--rule', 'client-id']);
+  expect(stdout).toContain(
+    'not reached  client-id: the MQTT client id is CLIENT_ID\n' +
+      '    docs/protocol.md, "Connecting". Seen: the program ended before a connection came; the program printed last: no such device\n',
+  );
+  expect(status).toBe(1);
+});
+
+it('lists the rules', () => {
+  const { status, stdout } = run(['--list', '--output', 'json']);
+  expect(JSON.parse(stdout)).toEqual(RULES);
+  expect(run(['--list']).stdout.split('\n')).toHaveLength(RULES.length + 1);
+  expect(status).toBe(0);
+});
+
+it.each([
+  [[], '--command is missing'],
+  [['--command', 'x', '--rule', 'y'], 'there is no rule y; --list prints the rules'],
+  [['--command', 'x', '--timeout', 'soon'], '--timeout must be a number of seconds above 0'],
+  [['--command', 'x', '--output', 'xml'], '--output must be text or json'],
+])('exits with 2 for %j', (args, words) => {
+  const { status, stderr } = run(args);
+  expect(stderr).toContain(words);
+  expect(status).toBe(2);
+});
+
+it('names sections that the protocol has', () => {
+  const headings = readFileSync(join(ROOT, 'docs/protocol.md'), 'utf8').match(/^#+ .*$/gm) ?? [];
+  const sections = headings.map((heading) => heading.replace(/^#+ /, ''));
+  expect(RULES.filter(({ section }) => !sections.includes(section))).toEqual([]);
+});
+
+it('docs/conformance.md lists the rules', () => {
+  const page = readFileSync(join(ROOT, 'docs/conformance.md'), 'utf8');
+  const rows = Array.from(
+    page.slice(page.indexOf('## The rules')).matchAll(/^\| `([a-z-]+)` +\| (.*?) +\|$/gm),
+    ([, id, text]) => ({ id, text }),
+  );
+  expect(rows).toEqual(RULES.map(({ id, text }) => ({ id, text })));
+});

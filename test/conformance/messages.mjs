@@ -1,0 +1,131 @@
+/** Scenarios about requests and their answers. */
+import { randomUUID } from 'node:crypto';
+import { QUIET_MS } from './trial.mjs';
+
+/** @typedef {import('./trial.mjs').Trial} Trial */
+
+/** What a device must ignore: rule 7 of "What a client must do". */
+const NOISE = ['', '{', 'null', '7', '[]', '{}', '"text"', '{"type":"message-to-come","message_id":"x","version":1}'];
+
+/** Answers, errors, repeats, and what is to be ignored. @param {Trial} trial */
+export async function answers(trial) {
+  trial.start();
+  const { session, handshakeId } = await trial.online();
+
+  const request = trial.request();
+  const packetId = trial.send(session, request);
+  const { publish, message } = await trial.answerTo(session, request.message_id, 'answer');
+  trial.judge('answer', message.type === 'message-response' && publish.retain !== true, () =>
+    publish.retain === true
+      ? 'the answer is retained'
+      : `the answer is a ${message.type}: ${JSON.stringify(message.payload)}`,
+  );
+  await trial.expect('puback', 'the PUBACK of a message', async (signal) => {
+    while (!session.packets.some((packet) => packet.cmd === 'puback' && packet.messageId === packetId)) {
+      if ((await session.next(({ cmd }) => cmd === 'puback', signal)) === undefined)
+        trial.break('puback', 'no PUBACK came');
+    }
+  });
+  trial.judge('puback', true, () => '');
+
+  trial.send(session, request);
+  const repeat = await trial.answerTo(session, request.message_id, 'repeat');
+  judgeRepeat(trial, 'repeat', message, repeat.message);
+
+  const unknown = trial.request({ directive: `conformance:${randomUUID()}` });
+  trial.send(session, unknown);
+  const refused = await trial.answerTo(session, unknown.message_id, 'message-error');
+  trial.judge(
+    'message-error',
+    refused.message.type === 'message-error',
+    () => `the answer to ${unknown.directive} is a ${refused.message.type}`,
+  );
+
+  for (const text of NOISE) session.publish(trial.outTopic, text);
+  session.publish(
+    trial.outTopic,
+    JSON.stringify(trial.envelope('handshake-response', { in_response_to: handshakeId })),
+  );
+  const after = trial.request({ 'member-to-come': { a: [1] } });
+  trial.send(session, after);
+  const { message: afterNoise } = await trial.answerTo(session, after.message_id, 'ignores');
+  trial.judge(
+    'ignores',
+    afterNoise.type === 'message-response',
+    () => `the next message was answered with a ${afterNoise.type}`,
+  );
+
+  const late = {
+    in_response_to: randomUUID(),
+    payload: { details: 'about an earlier handshake', retry_after: 'never' },
+  };
+  session.publish(trial.outTopic, JSON.stringify(trial.envelope('handshake-error', late)));
+  const last = trial.request();
+  trial.send(session, last);
+  await trial.answerTo(session, last.message_id, 'late-handshake-error');
+  await trial.quiet();
+  trial.judge('late-handshake-error', !session.ended, () => 'the program ended its connection');
+}
+
+/** @param {Trial} trial @param {string} rule @param {Record<string, unknown>} first @param {Record<string, unknown>} second */
+function judgeRepeat(trial, rule, first, second) {
+  trial.judge(rule, JSON.stringify(first) === JSON.stringify(second), () =>
+    first.message_id === second.message_id
+      ? 'the second answer has the message_id of the first, and other content'
+      : 'the second answer has another message_id than the first: the message was done again',
+  );
+}
+
+/** A repeat after the time to live of the message. @param {Trial} trial */
+export async function expired(trial) {
+  trial.start();
+  const { session } = await trial.online();
+  const lifeMs = QUIET_MS;
+  const request = trial.request({
+    sent: new Date().toISOString(),
+    expires: new Date(Date.now() + lifeMs).toISOString(),
+  });
+  trial.send(session, request);
+  const { message } = await trial.answerTo(session, request.message_id, 'repeat-expired');
+  await trial.quiet(2 * lifeMs);
+  trial.send(session, request);
+  const repeat = await trial.answerTo(session, request.message_id, 'repeat-expired');
+  judgeRepeat(trial, 'repeat-expired', message, repeat.message);
+}
+
+/** The program is killed as soon as it has answered, and started again. @param {Trial} trial */
+export async function restart(trial) {
+  const program = trial.start();
+  const { session } = await trial.online();
+  // One answered before the kill, and one whose answer has just come.
+  const requests = [trial.request(), trial.request()];
+  /** @type {Record<string, unknown>[]} */
+  const first = [];
+  for (const request of requests) {
+    trial.send(session, request);
+    first.push((await trial.answerTo(session, request.message_id, 'repeat-after-restart')).message);
+  }
+  await program.kill();
+  trial.start();
+  const { session: second } = await trial.online('repeat-after-restart');
+  for (const [index, request] of requests.entries()) {
+    trial.send(second, request);
+    const { message } = await trial.answerTo(second, request.message_id, 'repeat-after-restart');
+    judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
+  }
+}
+
+/** The connection breaks before the PUBACK of an answer. @param {Trial} trial */
+export async function unacknowledged(trial) {
+  trial.start();
+  const { session } = await trial.online();
+  session.holding = true;
+  const request = trial.request();
+  trial.send(session, request);
+  const { message } = await trial.answerTo(session, request.message_id, 'unacknowledged-answer');
+  session.drop();
+  const again = await trial.session('unacknowledged-answer');
+  await trial.handshake(again, 'unacknowledged-answer');
+  const { message: repeat } = await trial.answerTo(again, request.message_id, 'unacknowledged-answer');
+  judgeRepeat(trial, 'unacknowledged-answer', message, repeat);
+}

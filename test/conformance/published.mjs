@@ -1,0 +1,45 @@
+/** Reads what a device has published, and says what is wrong with it. */
+
+/** @typedef {import('mqtt-packet').Packet} Packet */
+
+/** @param {Packet} packet @returns {Record<string, any>} the message; an empty object if it is none */
+export function textOf(packet) {
+  if (packet.cmd !== 'publish') return {};
+  try {
+    const value = JSON.parse(packet.payload.toString());
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Whether a retained message takes the client offline. @param {Packet} packet */
+export function isGoodbye(packet) {
+  return packet.cmd === 'publish' && (packet.payload.length === 0 || textOf(packet).type === 'offline');
+}
+
+/**
+ * @param {Packet} packet
+ * @param {string} inTopic
+ * @param {typeof import('../../libs/protocol/src/index.js')} protocol
+ * @param {Map<string, string>} seen the texts so far by their ids: only an answer may come again, unchanged
+ * @returns {string | undefined} what is wrong with it
+ */
+export function publishFault(packet, inTopic, protocol, seen) {
+  if (packet.cmd !== 'publish') return undefined;
+  const text = packet.payload.toString();
+  const { type, message_id: id } = textOf(packet);
+  const what = type === undefined ? `a message (${text.slice(0, 60)})` : `a ${type}`;
+  if (packet.topic !== inTopic) return `${what} came on ${packet.topic}; the in topic is ${inTopic}`;
+  if (packet.qos !== 1) return `${what} came at QoS ${packet.qos}`;
+  if (text === '' && packet.retain) return undefined;
+  const parsed = protocol.parseInbound(text);
+  if (!parsed.ok) return `${what} is refused as ${parsed.refusal.reason}: ${parsed.refusal.details}`;
+  const mayBeRetained = ['host-handshake', 'proxy-handshake', 'offline'].includes(type);
+  if (packet.retain && !mayBeRetained) return `${what} is retained`;
+  const before = seen.get(id);
+  const isAnswer = type === 'message-response' || type === 'message-error';
+  if (before !== undefined && !(isAnswer && before === text)) return `two messages have the message_id ${id}`;
+  seen.set(id, text);
+  return undefined;
+}

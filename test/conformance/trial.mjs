@@ -1,0 +1,217 @@
+/** What a scenario works with: a broker, the program under test, waits that end, and a verdict for each rule. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { Broker } from './broker.mjs';
+import { Program } from './program.mjs';
+import { isGoodbye, publishFault, textOf } from './published.mjs';
+
+/** The start of a program may take longer than what it does later. */
+const SHORTEST_START_MS = 30_000;
+/** Turns of the event loop in which a socket is read to its end. */
+const READ_TURNS = 3;
+/** So long the harness looks for what must not come. */
+export const QUIET_MS = 1000;
+
+/**
+ * `broken`: `seen` says what was seen. `not-reached`: the scenario ended before the rule was checked, and `seen` says why.
+ * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string }} Verdict
+ * @typedef {{ command: string, directive: string, timeoutMs: number, protocol: typeof import('../../libs/protocol/src/index.js') }} Settings
+ * @typedef {import('mqtt-packet').IPublishPacket} Publish
+ */
+
+/** Ends a scenario: what comes after it cannot be checked. */
+export class Unreachable extends Error {}
+
+export class Trial {
+  /** @type {Verdict[]} */
+  verdicts = [];
+  id = `conformance-${randomUUID()}`;
+  inTopic = `redhat/insights/in/${this.id}`;
+  outTopic = `redhat/insights/out/${this.id}`;
+  stateDir = mkdtempSync(join(tmpdir(), 'conformance-'));
+  /** @type {Program | undefined} */
+  program;
+  /** @type {import('./broker.mjs').Session[]} */
+  sessions = [];
+
+  /** @param {Settings} settings @param {Broker} broker */
+  constructor(settings, broker) {
+    this.settings = settings;
+    this.broker = broker;
+  }
+
+  /** @param {Settings} settings */
+  static async create(settings) {
+    return new Trial(settings, await Broker.create());
+  }
+
+  /** Starts the program; the second time it has the same id and folder. */
+  start() {
+    this.program = new Program(this.settings.command, {
+      MQTT_URL: this.broker.url,
+      CLIENT_ID: this.id,
+      STATE_DIR: this.stateDir,
+    });
+    return this.program;
+  }
+
+  async close() {
+    await this.program?.kill();
+    this.broker.close();
+    rmSync(this.stateDir, { recursive: true });
+  }
+
+  /** @param {string} rule @param {boolean} holds @param {() => string} seen what was seen instead */
+  judge(rule, holds, seen) {
+    this.verdicts.push(holds ? { rule, outcome: 'ok' } : { rule, outcome: 'broken', seen: seen() });
+    return holds;
+  }
+
+  /** Ends the scenario with a broken rule. @param {string} rule @param {string} seen @returns {never} */
+  break(rule, seen) {
+    this.judge(rule, false, () => seen);
+    throw new Unreachable(`the rule "${rule}" is broken: ${seen}`);
+  }
+
+  /**
+   * Waits for what the program must do. If it does not come, `rule` is broken; without a rule nothing that follows is reached.
+   * `whileRunning`: the wait ends with the program. Not for what it may have sent before its end.
+   * @template T
+   * @param {string | undefined} rule @param {string} what @param {(signal: AbortSignal) => Promise<T>} wait
+   */
+  async expect(rule, what, wait, { whileRunning = false } = {}) {
+    const { timeoutMs } = this.settings;
+    const limitMs = rule === undefined ? Math.max(timeoutMs, SHORTEST_START_MS) : timeoutMs;
+    const timeout = AbortSignal.timeout(limitMs);
+    const signal = AbortSignal.any([timeout, ...(whileRunning && this.program ? [this.program.endSignal] : [])]);
+    try {
+      return await wait(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    const seen = timeout.aborted
+      ? `${what} did not come in ${limitMs / 1000} s${this.#lastLine()}`
+      : `the program ended before ${what} came${this.#lastLine()}`;
+    if (rule !== undefined) this.break(rule, seen);
+    throw new Unreachable(seen);
+  }
+
+  #lastLine() {
+    const line = this.program?.printed.trim().split('\n').at(-1);
+    return line === undefined || line === '' ? '' : `; the program printed last: ${line}`;
+  }
+
+  /** The next accepted connection. @param {string} [rule] */
+  async session(rule) {
+    const session = await this.expect(rule, 'a connection', (signal) => this.broker.nextSession(signal), {
+      whileRunning: true,
+    });
+    this.sessions.push(session);
+    return session;
+  }
+
+  /**
+   * The next PUBLISH with content of one of these types.
+   * @param {import('./broker.mjs').Session} session @param {string[]} types @param {string} [rule]
+   */
+  async published(session, types, rule) {
+    const what = `a ${types.join(' or ')}`;
+    const packet = await this.expect(rule, what, (signal) =>
+      session.next((one) => one.cmd === 'publish' && types.includes(textOf(one).type), signal),
+    );
+    if (packet === undefined) {
+      const seen = `the program ended its connection before ${what} came${this.#lastLine()}`;
+      if (rule !== undefined) this.break(rule, seen);
+      throw new Unreachable(seen);
+    }
+    const publish = /** @type {Publish} */ (packet);
+    return { publish, message: textOf(publish) };
+  }
+
+  /** The next handshake. @param {import('./broker.mjs').Session} session @param {string} [rule] */
+  handshake(session, rule) {
+    return this.published(session, ['host-handshake', 'proxy-handshake'], rule);
+  }
+
+  /** Waits for a connection with its handshake. @param {string} [rule] */
+  async online(rule) {
+    const session = await this.session(rule);
+    const { message } = await this.handshake(session, rule);
+    return { session, handshakeId: message.message_id };
+  }
+
+  /** Sends a request to the program. @param {import('./broker.mjs').Session} session @param {object} members */
+  send(session, members) {
+    const message = this.envelope('message', members);
+    const properties = {
+      messageExpiryInterval: 3600,
+      responseTopic: this.inTopic,
+      correlationData: Buffer.from(String(message.message_id)),
+    };
+    return session.publish(this.outTopic, JSON.stringify(message), properties);
+  }
+
+  /** @param {string} type @param {object} members @returns {Record<string, unknown>} */
+  envelope(type, members) {
+    return { type, message_id: randomUUID(), version: 1, sent: new Date().toISOString(), ...members };
+  }
+
+  /** A request that the program can do. @param {object} members */
+  request(members = {}) {
+    const expires = new Date(Date.now() + 3_600_000).toISOString();
+    return { message_id: randomUUID(), expires, directive: this.settings.directive, payload: { job: 7 }, ...members };
+  }
+
+  /** The answer to a message. @param {import('./broker.mjs').Session} session @param {unknown} id @param {string} rule */
+  async answerTo(session, id, rule) {
+    for (;;) {
+      const answer = await this.published(session, ['message-response', 'message-error'], rule);
+      if (answer.message.in_response_to === id) return answer;
+    }
+  }
+
+  /** Waits for a goodbye and a DISCONNECT. Then the broker has no handshake, and every publish its PUBACK. */
+  async left(/** @type {import('./broker.mjs').Session} */ session, /** @type {string} */ rule) {
+    await this.expect(rule, 'the end of the connection', (signal) => session.end(signal));
+    const fault = goodbyeFault(session);
+    if (fault !== undefined) this.break(rule, fault);
+  }
+
+  /** Nothing must come: a wait, and what came in it is there for the next check. */
+  async quiet(ms = QUIET_MS) {
+    // It keeps no process alive: the broker does.
+    await sleep(ms, undefined, { ref: false });
+    // If this process was starved of time, what came is still to be read.
+    for (let turn = 0; turn < READ_TURNS; turn++) await immediate();
+  }
+
+  /** Judges what the program has published in all sessions. */
+  judgePublished() {
+    const packets = this.sessions.flatMap((session) => session.packets.filter((packet) => packet.cmd === 'publish'));
+    if (packets.length === 0) return;
+    const seen = new Map();
+    for (const packet of packets) {
+      const fault = publishFault(packet, this.inTopic, this.settings.protocol, seen);
+      if (fault !== undefined) return void this.judge('envelope', false, () => fault);
+    }
+    this.judge('envelope', true, () => '');
+  }
+}
+
+/** @param {import('./broker.mjs').Session} session @returns {string | undefined} what is wrong with how it has ended */
+export function goodbyeFault(session) {
+  const { packets } = session;
+  const last = packets.at(-1);
+  if (last?.cmd !== 'disconnect')
+    return 'the connection has ended without a DISCONNECT, so that the broker publishes the last will';
+  if ((last.reasonCode ?? 0) !== 0)
+    return `the DISCONNECT has the reason ${last.reasonCode}, so that the broker publishes the last will`;
+  if (session.heldBack > 0) return `the DISCONNECT came before the PUBACKs of ${session.heldBack} publishes`;
+  const retained = packets.filter((packet) => packet.cmd === 'publish' && packet.retain).at(-1);
+  if (retained === undefined || !isGoodbye(retained))
+    return 'the handshake is still retained: there was no `offline` that is retained, and no empty retained message';
+  return undefined;
+}
