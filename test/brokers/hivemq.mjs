@@ -2,9 +2,9 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOST, freePort, launch, ping } from '../../scripts/stack.mjs';
-import { build, buildFolder, sourceFolder } from './build-tool.mjs';
+import { build, buildFolder, sourceFolder } from '../support/build-tool.mjs';
 
-const OUTPUT = buildFolder('hivemq');
+const OUTPUT = buildFolder('brokers/hivemq');
 const CLASSPATH = join(OUTPUT, 'classpath.txt');
 
 /** Little memory and a quick start: it shares a small machine with the apps. */
@@ -14,7 +14,7 @@ const JAVA_OPTIONS = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 export function prepareHivemq() {
   const args = ['-q', '-B', 'compile', `-Doutput=${OUTPUT}`];
   const failure = 'its Maven packages cannot be had, or it cannot be built';
-  return build(['mvn', 'java'], args, { language: 'Java', cwd: sourceFolder('hivemq'), failure });
+  return build(['mvn', 'java'], args, { language: 'Java', cwd: sourceFolder('brokers/hivemq'), failure });
 }
 
 /** @param {import('./brokers.mjs').Options} options */

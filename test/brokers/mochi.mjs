@@ -5,9 +5,9 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOST, freePort, launch, ping } from '../../scripts/stack.mjs';
-import { build, buildFolder, sourceFolder } from './build-tool.mjs';
+import { build, buildFolder, sourceFolder } from '../support/build-tool.mjs';
 
-const OUTPUT = buildFolder('mochi');
+const OUTPUT = buildFolder('brokers/mochi');
 const PROGRAM = join(OUTPUT, 'mochi');
 const IN_GO = { language: 'Go', cwd: OUTPUT };
 
@@ -17,7 +17,7 @@ const UNLOCKED = '\tm := i.GetAll(true)\n';
 /** @returns {string | undefined} why it cannot run here */
 export function prepareMochi() {
   for (const file of ['go.mod', 'go.sum', 'main.go'])
-    copyFileSync(join(sourceFolder('mochi'), file), join(OUTPUT, file));
+    copyFileSync(join(sourceFolder('brokers/mochi'), file), join(OUTPUT, file));
   const missing = build(['go'], ['mod', 'vendor'], { ...IN_GO, failure: 'the Go modules cannot be had' });
   if (missing !== undefined) return missing;
   removeLock(join(OUTPUT, 'vendor/github.com/mochi-mqtt/server/v2/inflight.go'));

@@ -1,4 +1,6 @@
 /** The clients that other people generate from docs/openapi.json. */
+import { prepareGo } from './go.mjs';
+import { preparePython } from './python.mjs';
 import { prepareTypeScript } from './typescript.mjs';
 
 /**
@@ -11,4 +13,4 @@ import { prepareTypeScript } from './typescript.mjs';
 /** @typedef {{ command: [string, ...string[]], cwd: string }} Driver gets the address of the gateway and the id of a client */
 
 /** @satisfies {Record<string, Prepare>} */
-export const LANGUAGES = { typescript: prepareTypeScript };
+export const LANGUAGES = { typescript: prepareTypeScript, python: preparePython, go: prepareGo };

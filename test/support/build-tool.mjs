@@ -1,23 +1,23 @@
-/** Builds a broker with the tool of its language, which may be missing. */
+/** Builds with the tool of another language, which may be missing. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { ROOT, findProgram } from '../../scripts/setup.mjs';
 
 const FIRST_LINES = 5;
-/** A registry that does not answer must not hold up the tests of the other brokers. */
+/** A registry that does not answer must not hold up other tests. */
 const BUILD_MS = 300_000;
 
-/** @returns the folder for what is built from one of the folders here */
+/** @returns the folder for what is built from a folder of test, or what is fetched for it */
 export function buildFolder(/** @type {string} */ name) {
-  const folder = join(ROOT, 'node_modules/.cache/brokers', name);
+  const folder = join(ROOT, 'node_modules/.cache', name);
   mkdirSync(folder, { recursive: true });
   return folder;
 }
 
-/** @returns the folder with the sources of a broker */
+/** @returns the folder of test with the sources */
 export function sourceFolder(/** @type {string} */ name) {
-  return join(ROOT, 'test/brokers', name);
+  return join(ROOT, 'test', name);
 }
 
 /**
@@ -27,7 +27,8 @@ export function sourceFolder(/** @type {string} */ name) {
  * @returns {string | undefined} why nothing was built: "no Go", for example
  */
 export function build([program = '', ...others], args, { language, cwd, failure }) {
-  if ([program, ...others].some((name) => findProgram(name) === undefined)) return `no ${language}`;
+  if ([program, ...others].some((name) => !isAbsolute(name) && findProgram(name) === undefined))
+    return `no ${language}`;
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: BUILD_MS });
   if (status === 0) return undefined;
   if (error) return `${failure}: "${[program, ...args].join(' ')}" failed: ${error.message}`;
