@@ -50,7 +50,11 @@ async function runAll(drivers) {
   const { checkDriver } = await import('./check.mjs');
   const system = await startSystem(dir);
   for (const { name, driver } of drivers) {
-    await checkDriver(driver, system);
+    try {
+      await checkDriver(driver, system);
+    } catch (error) {
+      throw new Error(`the client in ${name} does not work`, { cause: error });
+    }
     console.log(`${name}: the generated client compiles, lists, sends, waits and follows events`);
   }
 }
