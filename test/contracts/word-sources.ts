@@ -11,7 +11,7 @@ export const CODE = ['apps', 'libs'].flatMap((folder) => filesOf(folder, ['.ts',
 
 /** Files in which no banned word may stand: code, tests, scripts and documents of today. Decisions of the past keep theirs. */
 export const TEXTS = [
-  ...['apps', 'libs', 'test', 'scripts', 'bench', 'examples', 'k8s'].flatMap((folder) =>
+  ...['apps', 'libs', 'clients', 'test', 'scripts', 'bench', 'examples', 'k8s'].flatMap((folder) =>
     filesOf(folder, [...SOURCES, '.md', '.yaml', '.yml']),
   ),
   ...filesOf('docs', ['.md', '.yaml']),

@@ -1,65 +1,97 @@
 /**
- * `npm run test:python`: a device that is written with another library, paho in Python, answers calls. It needs Python with
- * paho-mqtt (Debian: python3-paho-mqtt); without them it is not run, and that is no failure.
+ * `npm run test:python`: a device that is written with another library, paho in Python, answers calls (it needs Python with
+ * paho-mqtt, Debian: python3-paho-mqtt), and the client in clients/python is checked (it needs Python 3.10 with pip, and a package
+ * index). What is missing is not run, and that is no failure.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensurePython } from '../../scripts/python.mjs';
 import { ROOT, SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../../scripts/setup.mjs';
 import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { checkPythonClient } from './client.mjs';
 
-const ID = 'python-1';
+const PYTHON_DEVICE = 'python-1';
+const NODE_DEVICE = 'my-host';
 
-const python = ['python3', '/usr/bin/python3'].find(
+const withPaho = ['python3', '/usr/bin/python3'].find(
   (program) => spawnSync(program, ['-c', 'import paho.mqtt.client']).status === 0,
 );
+if (withPaho === undefined) console.log('not run: a device in Python, no Python with paho-mqtt');
+const forClient = ensurePython();
+if ('missing' in forClient) console.log(`not run: the client in Python, ${forClient.missing}`);
 let code = 0;
-if (python === undefined) console.log('not run: no Python with paho-mqtt');
-else {
+if (withPaho !== undefined || 'python' in forClient) {
+  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-python-'));
   try {
     ensurePackages('run');
     ensurePrograms(SERVERS);
     ensureBuild();
-    await check(python);
-    console.log('A device in Python has answered a call, and refused one that it cannot do.');
+    await check(dir);
   } catch (error) {
     console.error(error instanceof SetupError ? error.message : error);
     code = 1;
   }
   await stopAll();
+  rmSync(dir, { recursive: true });
 }
 process.exit(code);
 
-/** @param {string} python */
-async function check(python) {
-  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-python-'));
+/** @param {string} dir */
+async function check(dir) {
   const { gateway, mosquitto } = await startStack({ dir });
-  const env = { ...process.env, CLIENT_ID: ID, MQTT_URL: mosquitto.url, STATE_DIR: dir };
-  const device = spawn(python, [join(ROOT, 'examples/device-python/device.py')], { stdio: 'inherit', env });
-  process.once('exit', () => device.kill());
+  const system = { api: gateway.url, mqtt: mosquitto.url, dir };
+  if (withPaho !== undefined) {
+    const command = [withPaho, join(ROOT, 'examples/device-python/device.py')];
+    await withDevice({ ...system, id: PYTHON_DEVICE }, command, () => checkDevice(gateway.url));
+    console.log('A device in Python has answered a call, and refused one that it cannot do.');
+  }
+  if ('python' in forClient) {
+    const command = [process.execPath, join(ROOT, 'examples/device/device.mjs')];
+    await withDevice({ ...system, id: NODE_DEVICE }, command, () =>
+      checkPythonClient(forClient.python, { gateway: gateway.url, deviceId: NODE_DEVICE }),
+    );
+    console.log('The client in Python has passed its checks.');
+  }
+}
+
+/**
+ * Runs a device while `act` runs.
+ * @param {{ api: string, mqtt: string, dir: string, id: string }} system `dir`: where the device keeps its answers
+ * @param {string[]} command @param {() => unknown} act
+ */
+async function withDevice({ api, mqtt, dir, id }, [program = '', ...args], act) {
+  const env = { ...process.env, CLIENT_ID: id, MQTT_URL: mqtt, STATE_DIR: dir };
+  const device = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], env });
+  const stop = () => device.kill();
+  process.once('exit', stop);
   try {
     await waitUntil(
       async () => {
-        const response = await fetch(`${gateway.url}/v1/connections/${ID}`);
+        const response = await fetch(`${api}/v1/connections/${id}`);
         if (!response.ok) throw new Error(`the connection is ${response.status}`);
       },
-      { what: 'the handshake of the device' },
+      { what: `the handshake of ${id}` },
     );
-    const pong = await call(gateway.url, { directive: 'demo:ping', payload: { job: 7 } });
-    expect(pong.status === 'answered' && pong.answer?.payload?.pong?.job === 7, pong);
-    const failed = await call(gateway.url, { directive: 'demo:dance' });
-    expect(failed.status === 'failed' && failed.status_history.at(-1).details.includes('demo:dance'), failed);
+    await act();
   } finally {
-    device.kill();
-    await stopAll();
-    rmSync(dir, { recursive: true });
+    stop();
+    process.off('exit', stop);
   }
+}
+
+/** @param {string} api */
+async function checkDevice(api) {
+  const pong = await call(api, { directive: 'demo:ping', payload: { job: 7 } });
+  expect(pong.status === 'answered' && pong.answer?.payload?.pong?.job === 7, pong);
+  const failed = await call(api, { directive: 'demo:dance' });
+  expect(failed.status === 'failed' && failed.status_history.at(-1).details.includes('demo:dance'), failed);
 }
 
 /** @param {string} api @param {unknown} message @returns {Promise<any>} */
 async function call(api, message) {
-  const response = await fetch(`${api}/v1/connections/${ID}/messages`, {
+  const response = await fetch(`${api}/v1/connections/${PYTHON_DEVICE}/messages`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', prefer: 'wait=10' },
     body: JSON.stringify(message),

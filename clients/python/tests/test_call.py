@@ -1,0 +1,150 @@
+"""The steps of a call, without a service and without a clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cloud_connector_client import CallError, ProblemError, UnreachableError, models
+from cloud_connector_client._call import Call, Pause, Running, Send
+from cloud_connector_client._errors import problem_of
+from cloud_connector_client._operation import UNSET
+from service import ACCEPTED, answered, message
+
+SENT = models.Message.model_validate(message("sent", response_deadline="2026-11-30T07:00:00Z"))
+DONE = models.Message.model_validate(answered({"pages": 3}))
+
+
+def problem(status: int, headers: dict[str, str] | None = None) -> ProblemError:
+    return problem_of(status, "No", headers or {}, b"", "/v1")
+
+
+class Play:
+    """Takes the steps of a call: each request gets the next outcome."""
+
+    def __init__(self, *outcomes: Any, timeout: float = 30, key: str | None = None, payload: Any = 1) -> None:
+        self.sent: list[Send] = []
+        self.pauses: list[float] = []
+        self._outcomes = list(outcomes)
+        self._steps = Call("printer", "print", payload, timeout, key).steps()
+
+    def run(self) -> Any:
+        running = Running(self._steps)
+        while running.step is not None:
+            if isinstance(running.step, Pause):
+                self.pauses.append(running.step.seconds)
+                running.resume(None)
+                continue
+            self.sent.append(running.step)
+            outcome = self._outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                running.fail(outcome)
+            else:
+                running.resume(outcome)
+        return running.result
+
+    def failure(self) -> Exception:
+        with pytest.raises((CallError, ProblemError, UnreachableError)) as raised:
+            self.run()
+        return raised.value
+
+
+def accepted() -> models.AcceptedMessage:
+    return models.AcceptedMessage.model_validate(ACCEPTED)
+
+
+def test_waits_for_the_answer_with_one_request_and_returns_its_payload() -> None:
+    play = Play(DONE, timeout=9.5, key="job-7")
+    assert play.run() == {"pages": 3}
+    (send,) = play.sent
+    assert (send.operation.method, send.operation.path) == ("POST", "/v1/connections/printer/messages")
+    assert send.operation.headers["Prefer"] == "wait=10"
+    assert send.operation.headers["Idempotency-Key"] == "job-7"
+    assert send.timeout == 20
+    body = {"directive": "print", "payload": 1, "ttl_seconds": 10, "response_timeout_seconds": 10}
+    assert json.loads(send.operation.body or b"") == body
+
+
+def test_has_a_key_of_its_own_and_returns_none_if_the_answer_has_no_payload() -> None:
+    plays = [Play(models.Message.model_validate(answered(None)), payload=UNSET) for _ in range(2)]
+    assert [play.run() for play in plays] == [None, None]
+    assert len({play.sent[0].operation.headers["Idempotency-Key"] for play in plays}) == 2
+    assert "payload" not in json.loads(plays[0].sent[0].operation.body or b"")
+
+
+def test_sends_a_payload_of_null() -> None:
+    play = Play(DONE, payload=None)
+    play.run()
+    assert json.loads(play.sent[0].operation.body or b"")["payload"] is None
+
+
+def test_goes_on_waiting_and_pauses_if_the_service_did_not_let_it_wait() -> None:
+    play = Play(accepted(), SENT, DONE, timeout=200)
+    assert play.run() == {"pages": 3}
+    waits = [f"{send.operation.method} {send.operation.headers['Prefer']}" for send in play.sent]
+    assert waits == ["POST wait=60", "GET wait=60", "GET wait=60"]
+    assert play.pauses == [1.0]
+
+
+def test_ends_at_once_if_the_message_is_sent_and_the_service_awaits_no_answer() -> None:
+    play = Play(accepted(), models.Message.model_validate(message("sent")))
+    error = play.failure()
+    assert isinstance(error, CallError)
+    assert error.status == "sent"
+    assert len(play.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "details"),
+    [
+        ("failed", "the call of printer is failed: out of paper (message m-1)", "out of paper"),
+        ("unanswered", "the call of printer is unanswered (message m-1)", ""),
+        ("expired", "the call of printer is expired (message m-1)", ""),
+        ("cancelled", "the call of printer is cancelled (message m-1)", ""),
+    ],
+)
+def test_raises_if_the_message_is_not_answered(status: str, text: str, details: str) -> None:
+    error = Play(models.Message.model_validate(message(status))).failure()
+    assert isinstance(error, CallError)
+    assert (str(error), error.status, error.details, error.message.message_id) == (text, status, details, "m-1")
+
+
+def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
+    error = Play(accepted(), SENT, timeout=0).failure()
+    assert isinstance(error, CallError)
+    assert (error.status, error.details) == ("sent", "no answer within 1 s")
+
+
+def test_raises_if_the_answer_came_but_was_not_stored() -> None:
+    stored = models.Message.model_validate(answered(None, omitted="storage-full", size=9))
+    error = Play(stored).failure()
+    assert isinstance(error, CallError)
+    assert error.status == "answered"
+
+
+def test_asks_again_with_the_same_key_if_the_service_cannot_be_reached_or_serves_nobody_now() -> None:
+    play = Play(UnreachableError("lost"), problem(503), problem(429), accepted(), UnreachableError("lost"), DONE)
+    assert play.run() == {"pages": 3}
+    posts = [send.operation for send in play.sent if send.operation.method == "POST"]
+    assert len(posts) == 4
+    assert len({post.headers["Idempotency-Key"] for post in posts}) == 1
+    assert all(0.25 <= pause <= 0.5 for pause in play.pauses)
+
+
+def test_pauses_as_long_as_the_service_says() -> None:
+    play = Play(problem(503, {"retry-after": "7"}), DONE)
+    play.run()
+    assert play.pauses == [7.0]
+
+
+@pytest.mark.parametrize("error", [problem(404), problem(500), problem(503, {"retry-after": "60"})])
+def test_asks_once_for_what_another_request_cannot_cure(error: ProblemError) -> None:
+    play = Play(error)
+    assert play.failure() is error
+    assert len(play.sent) == 1
+
+
+def test_cannot_know_whether_it_was_done_if_the_service_stays_away() -> None:
+    assert isinstance(Play(UnreachableError("lost"), timeout=0).failure(), UnreachableError)

@@ -1,0 +1,287 @@
+"""Requests of both clients: what is sent, what is returned, and which error is raised."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cloud_connector_client import (
+    AsyncCloudConnector,
+    CallError,
+    CloudConnector,
+    ProblemError,
+    UnreachableError,
+    models,
+)
+from drivers import AsyncDriver, Driver
+from service import ACCEPTED, AT, Service, answered, lost, message, raw, refuse, reply, silent
+
+EMPTY_PAGE: dict[str, Any] = {"data": [], "next_cursor": None}
+SECRET = "key-that-nobody-sees"
+NOBODY = "http://127.0.0.1:2"
+
+
+def connection(client_id: str, **more: Any) -> dict[str, Any]:
+    empty = ("disconnected_at", "offline_reason", "last_message_at", "account", "refused_until")
+    known = {"client_id": client_id, "type": "host", "state": "online", "facts": {}, "handshake_message_id": "h"}
+    return {**known, "connected_at": AT, "shard": 0, "held_messages": 0, **dict.fromkeys(empty), **more}
+
+
+def test_escapes_ids_leaves_out_what_is_absent_and_sends_the_token(driver: Driver, service: Service) -> None:
+    service.answers = [reply(EMPTY_PAGE)]
+    driver.options.update(base_url=f"{service.url}/prefix/", token="key")
+    driver.run("list_messages", "a b?/é", status="sent", request_id="r2")
+    (request,) = service.requests
+    assert request.path == "/prefix/v1/connections/a%20b%3F%2F%C3%A9/messages?status=sent"
+    assert (request.headers["authorization"], request.headers["x-request-id"]) == ("Bearer key", "r2")
+    assert request.headers["content-type"] is None
+
+
+@pytest.mark.parametrize("client_id", ["", ".", ".."])
+def test_refuses_an_id_that_would_lead_to_another_path(driver: Driver, service: Service, client_id: str) -> None:
+    with pytest.raises(ValueError, match="an id must not be empty"):
+        driver.run("forget_connection", client_id)
+    assert service.requests == []
+
+
+def test_sends_durations_and_times_as_the_api_writes_them(driver: Driver, service: Service) -> None:
+    service.answers = [
+        reply(ACCEPTED, 202),
+        reply({"client_id": "c", "refused_until": AT}, 202),
+        reply(EMPTY_PAGE | {"looked_at": 0}),
+    ]
+    driver.run(
+        "send_message", "c", "d", {"n": 2**70, "s": "é"}, ttl=timedelta(minutes=5), response_timeout=1.5, wait=10
+    )
+    driver.run("force_disconnect", "c", timedelta(seconds=1.25))
+    since = datetime(2026, 11, 30, 7, tzinfo=timezone(timedelta(hours=1)))
+    driver.run("search_messages", since=since, status=models.MessageStatus.SENT, limit=5)
+    first, second, third = service.requests
+    body = '{"directive":"d","payload":{"n":1180591620717411303424,"s":"é"},"ttl_seconds":300,"response_timeout_seconds":2}'
+    assert first.body.decode() == body
+    assert first.headers["prefer"] == "wait=10"
+    assert second.body == b'{"reconnect_after":"PT1.25S"}'
+    assert third.path == "/v1/messages?status=sent&since=2026-11-30T06%3A00%3A00.000Z&limit=5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"ttl": -1}, "must be finite and not negative"),
+        ({"ttl": float("nan")}, "must be finite and not negative"),
+        ({"payload": float("nan")}, "not JSON compliant"),
+        ({"idempotency_key": "a\nb"}, "cannot be sent"),
+    ],
+)
+def test_refuses_what_cannot_be_sent(driver: Driver, service: Service, arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        driver.run("send_message", "c", "d", **arguments)
+    assert service.requests == []
+
+
+def test_refuses_a_time_without_a_zone(driver: Driver) -> None:
+    with pytest.raises(ValueError, match="needs a time zone"):
+        driver.run("search_messages", since=datetime(2026, 11, 30))
+
+
+def test_returns_the_model_of_the_status(driver: Driver, service: Service) -> None:
+    service.answers = [reply(ACCEPTED, 202), reply(answered({"pages": 3})), raw(204, b"")]
+    accepted = driver.run("send_message", "c", "d")
+    assert isinstance(accepted, models.AcceptedMessage)
+    final = driver.run("send_message", "c", "d", wait=5)
+    assert isinstance(final, models.Message)
+    assert final.answer is not None
+    assert final.answer.payload == {"pages": 3}
+    assert driver.run("cancel_message", "m-1") is None
+
+
+def test_sends_a_batch_and_returns_its_results(driver: Driver, service: Service) -> None:
+    service.answers = [reply({"results": [{"status": 202, "message": ACCEPTED}, {"status": 409}]})]
+    batch = [
+        models.BatchMessage(client_id="a", directive="d", when_offline=models.WhenOffline.REJECT),
+        {"client_id": "b", "directive": "d", "payload": None},
+    ]
+    results = driver.run("send_messages", batch)
+    assert [result.status for result in results] == [202, 409]
+    expected = b'{"messages":[{"client_id":"a","directive":"d","when_offline":"reject"},{"client_id":"b","directive":"d","payload":null}]}'
+    assert service.requests[0].body == expected
+
+
+def test_iterates_over_all_pages(driver: Driver, service: Service) -> None:
+    pages = [
+        {"data": [connection("a"), connection("b")], "next_cursor": "2"},
+        {"data": [], "next_cursor": "3"},
+        {"data": [connection("c")], "next_cursor": None},
+    ]
+    service.answers = [reply(page) for page in pages]
+    found = driver.take(9, "connections", state="online", held=True, limit=2)
+    assert [one.client_id for one in found] == ["a", "b", "c"]
+    query = "GET /v1/connections?state=online&held=true&limit=2"
+    assert service.lines() == [query, f"{query}&cursor=2", f"{query}&cursor=3"]
+
+
+def test_calls_an_operation_without_a_method(driver: Driver, service: Service) -> None:
+    service.answers = [reply({"new": 1}), raw(204, b"")]
+    assert driver.run("request", "POST", "/v2/new", {"a": None}) == {"new": 1}
+    assert driver.run("request", "DELETE", "/v2/new") is None
+    assert service.requests[0].body == b'{"a":null}'
+
+
+def test_raises_a_problem_with_what_the_service_says(driver: Driver, service: Service) -> None:
+    service.answers = [refuse(429, "outbox-full", {"retry-after": "7"})]
+    with pytest.raises(ProblemError, match="No: why") as raised:
+        driver.run("send_message", "a", "x")
+    error = raised.value
+    assert (error.status, error.kind, error.detail, error.request_id) == (429, "outbox-full", "why", "r1")
+    assert (error.retry_after, error.errors) == (7.0, [])
+    assert pickle.loads(pickle.dumps(error)).retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None), ("-1", None), ("3", 3.0)]
+)
+def test_reads_retry_after(driver: Driver, service: Service, header: str, seconds: float | None) -> None:
+    service.answers = [refuse(503, "unavailable", {"retry-after": header})]
+    with pytest.raises(ProblemError) as raised:
+        driver.run("get_cluster")
+    assert raised.value.retry_after == seconds
+
+
+def test_raises_a_typed_error_for_an_answer_of_a_proxy(driver: Driver, service: Service) -> None:
+    service.answers = [
+        raw(502, b"<p>Bad", {"content-type": "text/html", "x-request-id": "r9"}),
+        raw(500, b"<p>Bad", {"content-type": "application/problem+json"}),
+        raw(302, b"", {"location": "http://127.0.0.1:2/"}),
+    ]
+    for status in (502, 500, 302):
+        with pytest.raises(ProblemError) as raised:
+            driver.run("get_cluster")
+        assert (raised.value.status, raised.value.type, raised.value.retry_after) == (status, "about:blank", None)
+    for body in (b"<p>Welcome", b"", b"{}", b"[]"):
+        service.answers = [raw(200, body)]
+        with pytest.raises(UnreachableError, match="is it the address of a gateway"):
+            driver.run("get_cluster")
+
+
+def test_raises_an_unreachable_error_without_an_answer_or_after_the_time_limit(
+    driver: Driver, service: Service
+) -> None:
+    service.answers = [silent]
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        driver.run("get_cluster", timeout=0.05)
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        driver.run("get_cluster")
+    driver.options.update(base_url=NOBODY)
+    with pytest.raises(UnreachableError, match=NOBODY):
+        driver.run("get_cluster")
+
+
+@pytest.mark.parametrize("url", ["gateway", "ftp://gateway", "http://", "http://a?b=1", "http://user:pass@host"])
+def test_refuses_what_is_no_address(driver: Driver, url: str) -> None:
+    driver.options.update(base_url=url)
+    with pytest.raises(ValueError, match="is not the address of a gateway"):
+        driver.run("get_cluster")
+
+
+def test_reads_a_token_file_for_each_request(driver: Driver, service: Service, tmp_path: Path) -> None:
+    service.answers = [refuse(401, "unauthorized"), refuse(401, "unauthorized")]
+    file = tmp_path / "key"
+    driver.options.update(token_file=file)
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n")
+        with pytest.raises(ProblemError):
+            driver.run("get_cluster")
+    assert [request.headers["authorization"] for request in service.requests] == ["Bearer first", "Bearer second"]
+
+
+def test_asks_a_function_for_the_token(driver: Driver, service: Service) -> None:
+    async def token() -> str:
+        return "later"
+
+    service.answers = [refuse(401, "unauthorized"), refuse(401, "unauthorized")]
+    driver.options.update(token=lambda: "now")
+    with pytest.raises(ProblemError):
+        driver.run("get_cluster")
+    if isinstance(driver, AsyncDriver):
+        driver.options.update(token=token)
+        with pytest.raises(ProblemError):
+            driver.run("get_cluster")
+    expected = ["Bearer now", "Bearer later"][: len(service.requests)]
+    assert [request.headers["authorization"] for request in service.requests] == expected
+
+
+def test_takes_a_token_or_a_file(driver: Driver) -> None:
+    driver.options.update(token="key", token_file="key")
+    with pytest.raises(ValueError, match="not both"):
+        driver.run("get_cluster")
+
+
+def test_shows_the_token_nowhere(driver: Driver, service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    service.answers = [refuse(401, "unauthorized")]
+    driver.options.update(token=SECRET)
+    with pytest.raises(ProblemError) as refused:
+        driver.run("get_cluster")
+    assert service.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    driver.options.update(token=f"{SECRET}\n")
+    with pytest.raises(ValueError, match="printable ASCII") as raised:
+        driver.run("get_cluster")
+    client = CloudConnector(NOBODY, token=SECRET)
+    shown = [repr(client), repr(vars(client)), repr(vars(client._access)), repr(refused.value), str(raised.value)]
+    assert [text for text in [*shown, caplog.text] if SECRET in text] == []
+    client.close()
+
+
+def test_uses_an_http_client_and_leaves_it_open() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=connection(request.url.path[-1])))
+    with httpx.Client(transport=transport, verify=False) as http_client:
+        with CloudConnector("http://gateway", http_client=http_client) as connector:
+            assert connector.get_connection("x").client_id == "x"
+        assert not http_client.is_closed
+    own = CloudConnector(NOBODY, verify=False)
+    own.close()
+    assert own._http.is_closed
+
+
+def test_an_old_client_reads_what_a_newer_service_says(driver: Driver, service: Service) -> None:
+    service.answers = [reply(connection("a", type="robot", state="asleep", mood={"level": 3}))]
+    found = driver.run("get_connection", "a")
+    assert (found.type, found.state) == ("robot", "asleep")
+    assert isinstance(found.state, models.ConnectionState)
+    assert f"{found.state}" == "asleep"
+    assert found.model_extra == {"mood": {"level": 3}}
+    assert models.ConnectionState("asleep") == found.state
+    assert found.model_dump(mode="json")["state"] == "asleep"
+
+
+def test_a_member_of_a_request_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        models.BatchMessage(client_id="a", directive="d", ttl=5)  # type: ignore[call-arg]
+
+
+def test_call_sends_and_returns_the_payload(driver: Driver, service: Service) -> None:
+    service.answers = [lost, reply(ACCEPTED, 202), reply(answered({"pages": 3}))]
+    assert driver.run("call", "printer", "print", timeout=timedelta(seconds=90)) == {"pages": 3}
+    keys = {request.headers["idempotency-key"] for request in service.requests[:2]}
+    assert len(keys) == 1
+    assert service.lines()[1:] == ["POST /v1/connections/printer/messages", "GET /v1/messages/m-1"]
+
+
+def test_call_raises_what_the_client_says(driver: Driver, service: Service) -> None:
+    service.answers = [reply(message("failed"))]
+    with pytest.raises(CallError, match="out of paper") as raised:
+        driver.run("call", "printer", "print", {"pages": 1})
+    assert pickle.loads(pickle.dumps(raised.value)).details == "out of paper"
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def names(kind: type) -> set[str]:
+        return {name.removeprefix("a") if name == "aclose" else name for name in dir(kind) if not name.startswith("_")}
+
+    assert names(CloudConnector) == names(AsyncCloudConnector)
