@@ -29,6 +29,9 @@ PAGES = {
 # Operations whose methods return one member of the answer.
 MEMBERS = {"sendMessages": "results"}
 
+# Parameters that each request has: the clients add them.
+OPTIONS = {"X-Request-Id"}
+
 Schema = dict[str, Any]
 
 
@@ -69,17 +72,26 @@ class Generator:
         mapping: dict[str, str] = self.schemas["Event"]["discriminator"]["mapping"]
         return {kind: name_of(ref) for kind, ref in mapping.items()}
 
+    def resolved(self, part: Schema) -> Schema:
+        """What a reference names."""
+        while "$ref" in part:
+            _, *names = part["$ref"].split("/")
+            part = self.document
+            for name in names:
+                part = part[name]
+        return part
+
     def argument(self, place: str, key: str, schema: Schema, *, is_required: bool) -> Argument:
         name = re.sub(r"\W", "_", key).lower()
         value = name
         if key == "Prefer":
             name, type_, value = "wait", "Duration", "wait_preference(wait)"
         elif key == "reconnect_after":
-            type_, value = "Duration | str", f"iso_duration({name})"
+            type_, value = "Duration | datetime | str", f"iso_duration({name})"
         elif key.endswith("_seconds"):
             name = key.removesuffix("_seconds")
             type_, value = "Duration", f"whole_seconds({name})"
-        elif schema.get("format") == "date-time":
+        elif self.resolved(schema).get("format") == "date-time":
             type_, value = "datetime | str", f"timestamp({name})"
         else:
             type_ = self.type_of(schema)
@@ -93,7 +105,9 @@ class Generator:
             if "enum" in self.schemas[name]:
                 self.choices[name] = self.schemas[name]["enum"]
                 return f"{name}Value"
-            return f"models.{name} | Mapping[str, Any]"
+            if self.schemas[name].get("type") == "object":
+                return f"models.{name} | Mapping[str, Any]"
+            schema = self.schemas[name]
         if schema.get("const") == "true":
             return "Literal[True]"
         if schema.get("type") == "array":
@@ -101,9 +115,11 @@ class Generator:
         return {"string": "str", "integer": "int", "boolean": "bool"}.get(schema.get("type", ""), "Any")
 
     def arguments(self, operation: Schema) -> list[Argument]:
+        parameters = [self.resolved(one) for one in operation.get("parameters", [])]
         found = [
             self.argument(one["in"], one["name"], one["schema"], is_required=one.get("required", False))
-            for one in operation.get("parameters", [])
+            for one in parameters
+            if one["name"] not in OPTIONS
         ]
         if "requestBody" in operation:
             body = self.schemas[name_of(operation["requestBody"]["content"]["application/json"]["schema"]["$ref"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from datetime import datetime, timedelta, timezone
@@ -51,22 +52,21 @@ def test_refuses_an_id_that_would_lead_to_another_path(driver: Driver, service: 
 
 
 def test_sends_durations_and_times_as_the_api_writes_them(driver: Driver, service: Service) -> None:
-    service.answers = [
-        reply(ACCEPTED, 202),
-        reply({"client_id": "c", "refused_until": AT}, 202),
-        reply(EMPTY_PAGE | {"looked_at": 0}),
-    ]
+    off = reply({"client_id": "c", "refused_until": AT}, 202)
+    service.answers = [reply(ACCEPTED, 202), off, off, off, reply(EMPTY_PAGE | {"looked_at": 0})]
     driver.run(
         "send_message", "c", "d", {"n": 2**70, "s": "é"}, ttl=timedelta(minutes=5), response_timeout=1.5, wait=10
     )
-    driver.run("force_disconnect", "c", timedelta(seconds=1.25))
+    for reconnect_after in (timedelta(seconds=1.25), "never", datetime(2030, 1, 1, tzinfo=timezone.utc)):
+        driver.run("force_disconnect", "c", reconnect_after)
     since = datetime(2026, 11, 30, 7, tzinfo=timezone(timedelta(hours=1)))
     driver.run("search_messages", since=since, status=models.MessageStatus.SENT, limit=5)
-    first, second, third = service.requests
+    first, *disconnects, third = service.requests
     body = '{"directive":"d","payload":{"n":1180591620717411303424,"s":"é"},"ttl_seconds":300,"response_timeout_seconds":2}'
     assert first.body.decode() == body
     assert first.headers["prefer"] == "wait=10"
-    assert second.body == b'{"reconnect_after":"PT1.25S"}'
+    expected = ["PT1.25S", "never", "2030-01-01T00:00:00.000Z"]
+    assert [json.loads(request.body) for request in disconnects] == [{"reconnect_after": one} for one in expected]
     assert third.path == "/v1/messages?status=sent&since=2026-11-30T06%3A00%3A00.000Z&limit=5"
 
 

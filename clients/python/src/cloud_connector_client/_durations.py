@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
@@ -27,15 +27,19 @@ def wait_preference(duration: Duration | None) -> str | None:
     return None if duration is None else f"wait={whole_seconds(duration)}"
 
 
-def iso_duration(duration: Duration | str) -> str:
-    """As `reconnect_after`; texts, such as `never`, stay as they are."""
-    if isinstance(duration, str):
-        return duration
+def iso_duration(duration: Duration | datetime | str) -> str:
+    """As `reconnect_after`, which may be a time as well; texts, such as `never`, stay as they are."""
+    if isinstance(duration, str | datetime):
+        return timestamp(duration)
     milliseconds = math.ceil(seconds_of(duration) * 1000)
     text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".")
     return f"PT{text}S"
 
 
+@overload
+def timestamp(time: datetime | str) -> str: ...
+@overload
+def timestamp(time: None) -> None: ...
 def timestamp(time: datetime | str | None) -> str | None:
     """As RFC 3339."""
     if time is None or isinstance(time, str):

@@ -134,7 +134,7 @@ class Operations:
     def force_disconnect(
         self,
         client_id: str,
-        reconnect_after: Duration | str,
+        reconnect_after: Duration | datetime | str,
         *,
         timeout: Duration | None = None,
         request_id: str | None = None,

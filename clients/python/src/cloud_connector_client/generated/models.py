@@ -564,8 +564,8 @@ class DeadLetter(Model):
     topic: str
     """Template of its topic; empty if it was not received on a topic."""
 
-    reason: str
-    """Why it could not be processed, as a word."""
+    reason: DeadLetterReason
+    """Why it could not be processed."""
 
     details: str
     """Why it could not be processed, for people."""
@@ -595,8 +595,8 @@ class DeadLetterAddedEvent(EventModel):
     topic: str
     """Template of its topic; empty if it was not received on a topic."""
 
-    reason: str
-    """Why, as a word."""
+    reason: DeadLetterReason
+    """Why it could not be processed."""
 
     details: str
     """Why, for people."""
@@ -610,6 +610,30 @@ class DeadLetterPage(Model):
 
     next_cursor: str | None
     """The `cursor` of the next page; null after the last page."""
+
+
+class DeadLetterReason(OpenEnum):
+    """Why a message of a client could not be processed. `empty`, `not-utf8`, `not-json`, `wrong-shape`, `unknown-type`, `unsupported-version`: its text is no message of the protocol. `too-large`, `too-deep`: it exceeds a limit. `not-retained`, `wrong-topic`: it was published in another way than its type asks for. `refused-until`: its handshake came during a refusal. `reserved-id`: its client id cannot be used. `not-connected`: it sent no handshake before. `account-unknown`: the account of the client is not known. `flood`: the client sent more than its share. `internal-error`: the service failed."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too-large"
+    NOT_UTF8 = "not-utf8"
+    NOT_JSON = "not-json"
+    TOO_DEEP = "too-deep"
+    WRONG_SHAPE = "wrong-shape"
+    UNKNOWN_TYPE = "unknown-type"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    NOT_RETAINED = "not-retained"
+    WRONG_TOPIC = "wrong-topic"
+    REFUSED_UNTIL = "refused-until"
+    RESERVED_ID = "reserved-id"
+    NOT_CONNECTED = "not-connected"
+    ACCOUNT_UNKNOWN = "account-unknown"
+    FLOOD = "flood"
+    INTERNAL_ERROR = "internal-error"
+
+
+EventCursor: TypeAlias = str
 
 
 class EventFilter(OpenEnum):
@@ -677,8 +701,8 @@ class ForceDisconnect(Model):
         extra="forbid",
     )
 
-    reconnect_after: str
-    """For how long its handshakes are refused: an ISO 8601 duration without years and months, an RFC 3339 timestamp, or `never` to wait for an operator; at most ten years ahead."""
+    reconnect_after: ReconnectAfter
+    """For how long its handshakes are refused."""
 
 
 class ForcedOff(Model):
@@ -1153,6 +1177,9 @@ class OmittedReason(OpenEnum):
 OnlineItem: TypeAlias = int | None
 
 
+PageCursor: TypeAlias = str
+
+
 class ParameterPlace(OpenEnum):
     """Where a parameter stands."""
 
@@ -1187,6 +1214,9 @@ class Problem(Model):
 
 
 QueuedItem: TypeAlias = int
+
+
+ReconnectAfter: TypeAlias = str
 
 
 class RequestedSweep(Model):
@@ -1306,8 +1336,7 @@ class Sweep(Model):
     sweep_id: str
     """Id of the sweep."""
 
-    trigger: str
-    """Why the sweep was started."""
+    trigger: SweepTrigger
 
     state: SweepState
 
@@ -1378,8 +1407,7 @@ class SweepEndedEvent(EventModel):
     sweep: str
     """Id of the sweep."""
 
-    trigger: str
-    """Why the sweep was started."""
+    trigger: SweepTrigger
 
     complete: bool
     """Whether everything was read that the broker retains."""
@@ -1410,8 +1438,7 @@ class SweepStartedEvent(EventModel):
     sweep: str
     """Id of the sweep."""
 
-    trigger: str
-    """Why the sweep was started."""
+    trigger: SweepTrigger
 
 
 Event: TypeAlias = (
@@ -1440,6 +1467,20 @@ class SweepState(OpenEnum):
 
     RUNNING = "running"
     ENDED = "ended"
+
+
+class SweepTrigger(OpenEnum):
+    """Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it."""
+
+    START = "start"
+    SESSION_LOST = "session-lost"
+    BROKER_LOST = "broker-lost"
+    BROKER_RESTART = "broker-restart"
+    DROPPED = "dropped"
+    KEY_SPACE = "key-space"
+    TRUNCATED = "truncated"
+    INTERVAL = "interval"
+    REQUEST = "request"
 
 
 UnansweredItem: TypeAlias = int

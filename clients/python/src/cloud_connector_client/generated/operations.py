@@ -177,7 +177,7 @@ def forget_connection(client_id: str) -> Operation[None]:
     return operation_of("DELETE", "/v1/connections/{client_id}", {204: None}, path={"client_id": client_id})
 
 
-def force_disconnect(client_id: str, reconnect_after: Duration | str) -> Operation[models.ForcedOff]:
+def force_disconnect(client_id: str, reconnect_after: Duration | datetime | str) -> Operation[models.ForcedOff]:
     """Disconnect a client."""
     return operation_of(
         "POST",
