@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +23,23 @@ class Request:
     body: bytes
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    service: Service
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that leaves a stream closes the connection.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Service:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
         self.stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.service = self  # type: ignore[attr-defined]
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server.service = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -52,11 +62,16 @@ class Service:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    @property
+    def service(self) -> Service:
+        assert isinstance(self.server, Server)
+        return self.server.service
+
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the terminal."""
 
     def answer(self) -> None:
-        service: Service = self.server.service  # type: ignore[attr-defined]
+        service = self.service
         length = int(self.headers.get("content-length", "0"))
         service.requests.append(Request(self.command, self.path, self.headers, self.rfile.read(length)))
         if service.answers:
@@ -106,7 +121,7 @@ def lost(handler: Handler) -> None:
 
 def silent(handler: Handler) -> None:
     """Answers nothing until the test is over."""
-    handler.server.service.stopping.wait()  # type: ignore[attr-defined]
+    handler.service.stopping.wait()
     handler.close_connection = True
 
 
