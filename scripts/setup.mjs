@@ -25,6 +25,11 @@ const DEBIAN_PACKAGES = {
   chromium: 'chromium',
   '/usr/bin/python3': 'python3',
   '/usr/lib/python3/dist-packages/paho/mqtt': 'python3-paho-mqtt',
+  cc: 'gcc',
+  make: 'make',
+  '/usr/include/stdio.h': 'libc6-dev',
+  '/usr/include/mosquitto.h': 'libmosquitto-dev',
+  '/usr/include/cjson/cJSON.h': 'libcjson-dev',
 };
 
 /** @typedef {keyof typeof DEBIAN_PACKAGES} Program */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const ROOT = join(__dirname, '../..');
 const SKIPPED: ReadonlySet<string> = new Set(['node_modules', 'dist', 'coverage', 'generated', 'adr', 'data-0.1.0']);
-const SOURCES = ['.ts', '.tsx', '.mjs', '.cjs', '.lua', '.sh', '.py'];
+const SOURCES = ['.ts', '.tsx', '.mjs', '.cjs', '.lua', '.sh', '.py', '.c', '.go'];
 
 /** Files of ours whose declared names must be known words. */
 export const CODE = ['apps', 'libs'].flatMap((folder) => filesOf(folder, ['.ts', '.lua']));

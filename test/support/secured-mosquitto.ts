@@ -60,6 +60,11 @@ export class SecuredMosquitto {
     return `mqtts://127.0.0.1:${this.ports[listener]}`;
   }
 
+  /** The address for a client, with its user and password. */
+  urlOf(id: string): string {
+    return `mqtts://${id}:${this.passwords.get(id) ?? ''}@127.0.0.1:${this.ports.password}`;
+  }
+
   /** The settings with which an app connects as its own user. */
   settingsOf(app: 'ingester' | 'dispatcher'): Record<string, string> {
     return {

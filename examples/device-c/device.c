@@ -1,0 +1,393 @@
+/*
+ * A device that stays connected to Cloud Connector. Copy it and put your own work into perform().
+ *
+ *   MQTT_URL=mqtt://127.0.0.1:1883 CLIENT_ID=my-host ./device
+ *
+ * MQTT_URL may carry a user and a password: mqtts://user:password@broker.example.com:8883. With mqtts the certificate is checked against
+ * the authorities of the system, or those in the file that SSL_CERT_FILE names. STATE_DIR is the folder of the answers.
+ *
+ * It has one thread, and needs libmosquitto and cJSON. Sections in the comments are those of docs/protocol.md.
+ */
+#define _GNU_SOURCE
+#include <cjson/cJSON.h>
+#include <limits.h>
+#include <math.h>
+#include <mosquitto.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  KEEP_ALIVE_S = 60,
+  FIRST_PAUSE_S = 2,            /* "Connecting": the longest pause before the first reconnect. It doubles with each attempt. */
+  LONGEST_PAUSE_S = 120,
+  HEALTHY_S = 60,               /* After a connection that lasted so long, the pauses begin with the first one again. */
+  SHORTEST_PAUSE_S = 1,         /* A refused handshake is not followed by another one sooner than this. */
+  NEVER_S = 3600,               /* `never` lasts until an operator ends it. No message says when, so the device tries at this interval. */
+  REMEMBER_S = 600,             /* "message": an answer is remembered until its message has expired, and so much longer. */
+  LONGEST_LIFE_S = 30 * 86400,  /* How long a message of release 0.1.0 may live, which does not say when it expires. */
+  MAX_ANSWERS = 1000,           /* With more answers than this, the device forgets the oldest. */
+  GOODBYE_S = 10,               /* How long a goodbye waits for its PUBACKs. */
+  LOOP_MS = 100,
+};
+
+typedef struct { char text[37]; } Uuid;
+/* An answer without a PUBACK: it is sent again after the next handshake. The service takes an answer that comes twice once. */
+typedef struct { int packet_id; char *answer; } Unsent;
+
+static struct {
+  const char *id;
+  bool tls;
+  int port;
+  char *host, *user, *password;
+  char in_topic[320], out_topic[320], answers_path[PATH_MAX], new_path[PATH_MAX + 8];
+  cJSON *answers;               /* {id, until, answer}, the oldest first: also the content of the file */
+  Unsent unsent[MAX_ANSWERS];
+  int unsent_count;
+  int in_flight;                /* publishes of this connection without a PUBACK */
+  int attempts;                 /* failed ones: each makes the next pause longer */
+  double wait_s;                /* how long to stay away once the service has asked the device to leave; -1 if it has not */
+  Uuid handshake_id;            /* empty before the handshake of this connection */
+} device = {.wait_s = -1};
+static volatile sig_atomic_t stopping = 0;
+
+static void on_signal(int number) { (void)number; stopping = 1; }
+
+#define say(...) (printf("%s: ", device.id), printf(__VA_ARGS__), putchar('\n'), fflush(stdout))
+
+static void fail(const char *what) { perror(what); exit(1); }
+
+static double seconds_of(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static Uuid new_uuid(void) {
+  Uuid uuid;
+  FILE *file = fopen("/proc/sys/kernel/random/uuid", "r");
+  if (file == NULL || fgets(uuid.text, sizeof uuid.text, file) == NULL) fail("/proc/sys/kernel/random/uuid");
+  fclose(file);
+  return uuid;
+}
+
+/* Seconds since 1970 of an RFC 3339 timestamp; NAN if it is none. */
+static double parse_time(const char *text) {
+  struct tm t = {0};
+  double seconds;
+  int hours = 0, minutes = 0, end = 0;
+  char sign = 'Z';
+  if (text == NULL || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%lf%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &seconds, &end) != 6)
+    return NAN;
+  if (strcmp(text + end, "Z") != 0 && sscanf(text + end, "%c%2d:%2d", &sign, &hours, &minutes) != 3) return NAN;
+  t.tm_year -= 1900;
+  t.tm_mon -= 1;
+  return (double)timegm(&t) + seconds - (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+}
+
+/* How long to stay away, from `reconnect_after` or `retry_after`: a duration such as PT30S, a time, or `never`. 0 if it is absent or
+ * cannot be read: the service refuses a handshake that is too early. */
+static double wait_of(const char *text) {
+  if (text == NULL) return 0;
+  if (strcmp(text, "never") == 0) return NEVER_S;
+  if (*text != 'P') return fmax(0, parse_time(text) - seconds_of(CLOCK_REALTIME));
+  double total = 0;
+  for (const char *at = text + 1; *at != '\0'; at++) {
+    if (*at == 'T') continue;
+    char *unit;
+    double number = strtod(at, &unit);
+    switch (unit == at ? '\0' : *unit) {
+      case 'W': total += number * 7 * 86400; break;
+      case 'D': total += number * 86400; break;
+      case 'H': total += number * 3600; break;
+      case 'M': total += number * 60; break; /* There are no months. */
+      case 'S': total += number; break;
+      default: return 0;
+    }
+    at = unit;
+  }
+  return total;
+}
+
+static const char *text_of(const cJSON *object, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name)); }
+
+/* "Envelope". Takes over `payload`, which may be NULL. The caller frees the text. */
+static char *envelope(const char *type, const char *message_id, const char *in_response_to, cJSON *payload) {
+  char sent[32];
+  time_t now = time(NULL);
+  strftime(sent, sizeof sent, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+  cJSON *message = cJSON_CreateObject();
+  cJSON_AddStringToObject(message, "type", type);
+  cJSON_AddStringToObject(message, "message_id", message_id);
+  cJSON_AddNumberToObject(message, "version", 1);
+  cJSON_AddStringToObject(message, "sent", sent);
+  if (in_response_to != NULL) cJSON_AddStringToObject(message, "in_response_to", in_response_to);
+  if (payload != NULL) cJSON_AddItemToObject(message, "payload", payload);
+  char *text = cJSON_PrintUnformatted(message);
+  cJSON_Delete(message);
+  return text;
+}
+
+/* Publishes at QoS 1. @returns the packet id */
+static int publish(struct mosquitto *client, const char *text, bool retain) {
+  int packet_id = 0;
+  int result = mosquitto_publish(client, &packet_id, device.in_topic, (int)strlen(text), text, 1, retain);
+  if (result == MOSQ_ERR_SUCCESS) device.in_flight++;
+  else say("publish: %s", mosquitto_strerror(result));
+  return packet_id;
+}
+
+/* Frees the text. */
+static void publish_and_free(struct mosquitto *client, char *text, bool retain) { publish(client, text, retain); free(text); }
+
+/* Does what a message asks. Returns the payload of the answer, or NULL with `error`: then the message becomes `failed`. Work that
+ * lasts longer than some seconds belongs in a thread of its own: this one keeps the connection alive. */
+static cJSON *perform(struct mosquitto *client, const cJSON *message, char *error, size_t error_size) {
+  const char *directive = text_of(message, "directive");
+  cJSON *result = cJSON_CreateObject();
+  if (directive != NULL && strcmp(directive, "demo:ping") == 0) {
+    const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
+    cJSON_AddItemToObject(result, "pong", payload == NULL ? cJSON_CreateNull() : cJSON_Duplicate(payload, true));
+  } else if (directive != NULL && strcmp(directive, "demo:work") == 0) {
+    cJSON *progress = cJSON_CreateObject();
+    cJSON_AddNumberToObject(progress, "percent", 50);
+    publish_and_free(client, envelope("message-progress", new_uuid().text, text_of(message, "message_id"), progress), false);
+    cJSON_AddBoolToObject(result, "done", true);
+  } else {
+    snprintf(error, error_size, "this device cannot do %.200s; it can do demo:ping and demo:work", directive == NULL ? "that" : directive);
+    cJSON_Delete(result);
+    return NULL;
+  }
+  return result;
+}
+
+/* Takes away the answers whose time is over, and the oldest if there are too many. */
+static void forget_old(void) {
+  for (int i = cJSON_GetArraySize(device.answers) - 1; i >= 0; i--) {
+    const cJSON *until = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(device.answers, i), "until");
+    if (cJSON_GetNumberValue(until) < seconds_of(CLOCK_REALTIME)) cJSON_DeleteItemFromArray(device.answers, i);
+  }
+  while (cJSON_GetArraySize(device.answers) > MAX_ANSWERS) cJSON_DeleteItemFromArray(device.answers, 0);
+}
+
+/* Writes another file first: a crash leaves the old one or the new one. */
+static void save_answers(void) {
+  char *text = cJSON_PrintUnformatted(device.answers);
+  FILE *file = fopen(device.new_path, "w");
+  if (file == NULL || fputs(text, file) == EOF || fflush(file) != 0 || fsync(fileno(file)) != 0 || fclose(file) != 0 ||
+      rename(device.new_path, device.answers_path) != 0)
+    fail(device.answers_path);
+  free(text);
+}
+
+static void load_answers(void) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *file = fopen(device.answers_path, "r");
+  if (file != NULL && getdelim(&text, &size, '\0', file) > 0) device.answers = cJSON_Parse(text);
+  if (file != NULL) fclose(file);
+  free(text);
+  if (device.answers == NULL) device.answers = cJSON_CreateArray();
+}
+
+/* Counted from the arrival of the message, so that the clock of the device may be wrong. */
+static double remember_until(const cJSON *message) {
+  double life = parse_time(text_of(message, "expires")) - parse_time(text_of(message, "sent"));
+  return seconds_of(CLOCK_REALTIME) + (isnan(life) ? LONGEST_LIFE_S : fmax(0, life)) + REMEMBER_S;
+}
+
+/* "What a client must do", 4: do it once, and send the same answer each time that the message comes. */
+static void handle_message(struct mosquitto *client, const cJSON *message) {
+  const char *message_id = text_of(message, "message_id");
+  const char *answer = NULL;
+  const cJSON *entry;
+  if (message_id == NULL) return;
+  cJSON_ArrayForEach(entry, device.answers) if (strcmp(text_of(entry, "id"), message_id) == 0) answer = text_of(entry, "answer");
+  if (answer == NULL) {
+    char error[300];
+    say("message %s", text_of(message, "directive"));
+    cJSON *payload = perform(client, message, error, sizeof error);
+    const char *type = payload == NULL ? "message-error" : "message-response";
+    if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
+    char *text = envelope(type, new_uuid().text, message_id, payload);
+    cJSON *added = cJSON_CreateObject();
+    cJSON_AddStringToObject(added, "id", message_id);
+    cJSON_AddNumberToObject(added, "until", remember_until(message));
+    answer = cJSON_AddStringToObject(added, "answer", text)->valuestring;
+    free(text);
+    cJSON_AddItemToArray(device.answers, added);
+    forget_old();
+    save_answers(); /* Before it is sent: a crash between the two must not do the message again. */
+  }
+  int packet_id = publish(client, answer, false);
+  if (device.unsent_count < MAX_ANSWERS) device.unsent[device.unsent_count++] = (Unsent){packet_id, strdup(answer)};
+}
+
+static void on_publish(struct mosquitto *client, void *data, int packet_id) {
+  (void)client, (void)data;
+  device.in_flight--;
+  for (int i = 0; i < device.unsent_count; i++) {
+    if (device.unsent[i].packet_id != packet_id) continue;
+    free(device.unsent[i].answer);
+    memmove(&device.unsent[i], &device.unsent[i + 1], (size_t)(--device.unsent_count - i) * sizeof(Unsent));
+    return;
+  }
+}
+
+/* "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake. */
+static void on_connect(struct mosquitto *client, void *data, int result) {
+  (void)data;
+  if (result == 0) mosquitto_subscribe(client, NULL, device.out_topic, 1);
+  else say("the broker refuses the connection: %s", mosquitto_connack_string(result));
+}
+
+static void on_subscribe(struct mosquitto *client, void *data, int packet_id, int count, const int *granted) {
+  (void)data, (void)packet_id;
+  if (count != 1 || granted[0] > 2) {
+    say("the broker refuses the subscription");
+    device.wait_s = 0;
+    return;
+  }
+  device.handshake_id = new_uuid();
+  char name[300];
+  snprintf(name, sizeof name, "%s.example.com", device.id);
+  cJSON *payload = cJSON_CreateObject();
+  cJSON_AddStringToObject(cJSON_AddObjectToObject(payload, "canonical_facts"), "fqdn", name);
+  publish_and_free(client, envelope("host-handshake", device.handshake_id.text, NULL, payload), true);
+  for (int i = 0; i < device.unsent_count; i++) device.unsent[i].packet_id = publish(client, device.unsent[i].answer, false);
+  say("connected");
+}
+
+static void on_message(struct mosquitto *client, void *data, const struct mosquitto_message *packet) {
+  (void)data;
+  cJSON *message = cJSON_ParseWithLength(packet->payload, (size_t)packet->payloadlen);
+  const char *type = text_of(message, "type");
+  const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
+  if (type != NULL && strcmp(type, "message") == 0) handle_message(client, message);
+  if (type != NULL && strcmp(type, "force-disconnect") == 0) {
+    const char *after = text_of(payload, "reconnect_after");
+    say("asked to disconnect, and to reconnect after %s", after == NULL ? "a pause" : after);
+    device.attempts = 0;
+    device.wait_s = wait_of(after);
+  }
+  if (type != NULL && strcmp(type, "handshake-error") == 0) {
+    /* "handshake-error", 1: one about an earlier handshake is late. */
+    const char *about = text_of(message, "in_response_to");
+    if (about == NULL || strcmp(about, device.handshake_id.text) == 0) {
+      const char *details = text_of(payload, "details");
+      say("handshake refused: %s", details == NULL ? "" : details);
+      device.wait_s = fmax(wait_of(text_of(payload, "retry_after")), SHORTEST_PAUSE_S);
+    }
+  }
+  cJSON_Delete(message);
+}
+
+/* "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT. */
+static void say_goodbye(struct mosquitto *client) {
+  if (*device.handshake_id.text != '\0') {
+    publish_and_free(client, envelope("offline", new_uuid().text, NULL, NULL), false);
+    publish(client, "", true);
+  }
+  double end = seconds_of(CLOCK_MONOTONIC) + GOODBYE_S;
+  while (device.in_flight > 0 && seconds_of(CLOCK_MONOTONIC) < end)
+    if (mosquitto_loop(client, LOOP_MS, 1) != MOSQ_ERR_SUCCESS) return;
+  mosquitto_disconnect(client);
+  say("disconnected");
+}
+
+/* Returns when the connection has ended. Each connection has a client of its own: libmosquitto would repeat publishes of the last one. */
+static void connect_once(void) {
+  struct mosquitto *client = mosquitto_new(device.id, true, NULL);
+  char *will = envelope("offline", new_uuid().text, NULL, NULL);
+  device.in_flight = 0;
+  device.handshake_id.text[0] = '\0';
+  if (client == NULL) fail("mosquitto_new");
+  /* The broker publishes it if this device vanishes; it replaces the retained handshake. */
+  mosquitto_will_set(client, device.in_topic, (int)strlen(will), will, 1, true);
+  free(will);
+  if (device.user != NULL) mosquitto_username_pw_set(client, device.user, device.password);
+  if (device.tls) mosquitto_int_option(client, MOSQ_OPT_TLS_USE_OS_CERTS, 1);
+  mosquitto_connect_callback_set(client, on_connect);
+  mosquitto_subscribe_callback_set(client, on_subscribe);
+  mosquitto_message_callback_set(client, on_message);
+  mosquitto_publish_callback_set(client, on_publish);
+  int result = mosquitto_connect(client, device.host, device.port, KEEP_ALIVE_S);
+  while (result == MOSQ_ERR_SUCCESS && !stopping && device.wait_s < 0) result = mosquitto_loop(client, LOOP_MS, 1);
+  if (result == MOSQ_ERR_SUCCESS) say_goodbye(client);
+  else say("no connection: %s", mosquitto_strerror(result));
+  mosquitto_destroy(client);
+}
+
+/* "Connecting": random, so that many devices do not come back at the same moment. */
+static double next_pause(void) {
+  double longest = fmin(LONGEST_PAUSE_S, FIRST_PAUSE_S * pow(2, device.attempts));
+  unsigned number;
+  if (getentropy(&number, sizeof number) != 0) fail("getentropy");
+  if (device.attempts < 10) device.attempts++;
+  return longest * number / UINT_MAX;
+}
+
+/* Decodes %40 and the like, in place. */
+static char *decoded(char *text) {
+  unsigned code;
+  for (char *at = text; (at = strchr(at, '%')) != NULL; at++)
+    if (sscanf(at + 1, "%2x", &code) == 1) { *at = (char)code; memmove(at + 1, at + 3, strlen(at + 3) + 1); }
+  return text;
+}
+
+/* mqtt://user:password@host:port, of which user, password and port may be absent */
+static void read_url(const char *url) {
+  char *rest = strstr(url, "://");
+  if (rest == NULL) { fprintf(stderr, "MQTT_URL is not of the form mqtt://host:port\n"); exit(2); }
+  device.tls = strncmp(url, "mqtts:", 6) == 0;
+  rest = strdup(rest + 3);
+  rest[strcspn(rest, "/")] = '\0';
+  char *at = strrchr(rest, '@');
+  if (at != NULL) {
+    *at = '\0';
+    char *colon = strchr(rest, ':');
+    if (colon != NULL) { *colon = '\0'; device.password = decoded(colon + 1); }
+    device.user = decoded(rest);
+    rest = at + 1;
+  }
+  char *port = strrchr(rest, ':');
+  if (port != NULL) *port = '\0';
+  device.host = rest;
+  device.port = port != NULL ? atoi(port + 1) : device.tls ? 8883 : 1883;
+}
+
+static const char *setting(const char *name, const char *otherwise) {
+  const char *value = getenv(name);
+  return value == NULL || *value == '\0' ? otherwise : value;
+}
+
+int main(void) {
+  Uuid random_id = new_uuid();
+  device.id = setting("CLIENT_ID", random_id.text);
+  read_url(setting("MQTT_URL", "mqtt://127.0.0.1:1883"));
+  snprintf(device.in_topic, sizeof device.in_topic, "redhat/insights/in/%s", device.id);
+  snprintf(device.out_topic, sizeof device.out_topic, "redhat/insights/out/%s", device.id);
+  snprintf(device.answers_path, sizeof device.answers_path, "%s/%s.answers.json", setting("STATE_DIR", "."), device.id);
+  snprintf(device.new_path, sizeof device.new_path, "%s.new", device.answers_path);
+  load_answers();
+  signal(SIGPIPE, SIG_IGN);
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  mosquitto_lib_init();
+  while (!stopping) {
+    double began = seconds_of(CLOCK_MONOTONIC);
+    device.wait_s = -1;
+    connect_once();
+    if (seconds_of(CLOCK_MONOTONIC) - began > HEALTHY_S) device.attempts = 0;
+    double end = seconds_of(CLOCK_MONOTONIC) + fmax(0, device.wait_s) + next_pause();
+    while (!stopping && seconds_of(CLOCK_MONOTONIC) < end) usleep(LOOP_MS * 1000);
+  }
+  cJSON_Delete(device.answers);
+  mosquitto_lib_cleanup();
+  return 0;
+}
