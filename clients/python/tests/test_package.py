@@ -51,8 +51,9 @@ def test_the_package_is_built_installed_and_used(tmp_path: Path) -> None:
     python = fresh / "bin" / "python"
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     # This environment has no pip; the Python that it was made with has.
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     install = ("install", "--quiet", "--no-deps", "--no-index", "--no-compile")
-    run(sys._base_executable, "-m", "pip", "--python", python, *install, wheel)  # type: ignore[attr-defined]
+    run(base, "-m", "pip", "--python", python, *install, wheel)
     (site / "needed.pth").write_text(sysconfig.get_path("purelib"))
     used = json.loads(run(python, "-c", USE))
     assert used["prefix"] == str(site / "cloud_connector_client")
