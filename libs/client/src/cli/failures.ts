@@ -16,6 +16,13 @@ export const EXIT = {
 /** The command line or a setting is wrong. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  /** The command whose help says more. */
+  readonly see: string | undefined;
+
+  constructor(message: string, { see, cause }: { see?: string; cause?: unknown } = {}) {
+    super(message, { cause });
+    this.see = see;
+  }
 }
 
 export interface Failure {
@@ -26,15 +33,25 @@ export interface Failure {
 export function failureOf(error: unknown): Failure {
   if (error instanceof ProblemError) return { exit: EXIT.refused, text: refusal(error) };
   if (error instanceof UnreachableError) {
-    const remedy = 'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address.';
+    const remedy =
+      'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address, or choose a profile.';
     return { exit: EXIT.refused, text: `${printable(error.message)}\n${remedy}` };
   }
   // The client throws a RangeError for an invalid id or token.
   if (error instanceof UsageError || error instanceof RangeError) {
-    return { exit: EXIT.usage, text: `${printable(error.message)}\nSee: cloud-connector help` };
+    const see = error instanceof UsageError && error.see !== undefined ? error.see : '';
+    return {
+      exit: EXIT.usage,
+      text: `${printableLines(error.message)}\nSee: ${`cloud-connector help ${see}`.trimEnd()}`,
+    };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { exit: EXIT.fault, text: `Unexpected: ${text}` };
+}
+
+/** The lines of a text of this tool. */
+function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }
 
 function refusal(error: ProblemError): string {
@@ -49,9 +66,10 @@ function refusal(error: ProblemError): string {
 
 function remedy({ kind, status, retryAfter }: ProblemError): string[] {
   if (retryAfter !== undefined) return [`Try again in ${retryAfter} s.`];
-  if (status === 401) return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key: npm run key -- create.'];
+  if (status === 401)
+    return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key, or log in: cloud-connector login.'];
   if (status === 403) return ['Use a key that has this scope.'];
-  if (kind === 'unknown-connection') return ['List the known clients: cloud-connector connections'];
+  if (kind === 'unknown-connection') return ['List the known clients: cloud-connector connections list'];
   if (kind === 'client-offline') return ['Without "--when-offline reject" the message waits for the client.'];
   if (kind === 'not-found') return ['Is this a gateway, and not older than this tool?'];
   return [];

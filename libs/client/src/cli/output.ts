@@ -1,32 +1,110 @@
 /** Writes results to stdout and everything else to stderr. Control characters are escaped first. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import type { Environment } from './args.js';
+import { painterFor, type Paint, type Style } from './paint.js';
 import { jsonLine, printable } from './printable.js';
-import { table } from './table.js';
+import type { Cell, Column } from './table.js';
+import { relativeTime } from './times.js';
+
+export const FORMATS = ['table', 'json', 'yaml'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export type Terminal = Writable & { columns?: number; rows?: number; isTTY?: boolean };
+
+/** From the upper left corner on, the terminal is empty. */
+const CLEAR = '\u001b[H\u001b[J';
 
 export class Output {
   private hasLine = false;
+  private readonly paintResult: Paint;
 
   constructor(
-    private readonly stdout: Writable & { columns?: number; isTTY?: boolean },
-    private readonly stderr: Writable & { columns?: number; isTTY?: boolean },
-    /** Whether to write one JSON object per line instead of text for people. */
-    readonly json: boolean,
-  ) {}
+    private readonly stdout: Terminal,
+    private readonly stderr: Terminal,
+    env: Environment,
+    readonly format: Format = 'table',
+  ) {
+    this.paintResult = painterFor(stdout, env);
+  }
+
+  /** Whether results are for scripts, and not for people. */
+  get structured(): boolean {
+    return this.format !== 'table';
+  }
+
+  /** Whether a person watches stdout. */
+  get onTerminal(): boolean {
+    return this.stdout.isTTY === true && !this.structured;
+  }
+
+  /** Lines that fit on the terminal; Infinity if there is none. */
+  get height(): number {
+    return this.onTerminal ? (this.stdout.rows ?? Infinity) : Infinity;
+  }
 
   /** An object, for scripts. */
   async object(value: unknown): Promise<void> {
-    await this.write(this.stdout, jsonLine(value));
+    if (this.format === 'yaml') {
+      const { yamlDocument } = await import('./yaml-document.js');
+      await this.write(this.stdout, yamlDocument(value));
+    } else await this.write(this.stdout, jsonLine(value));
+  }
+
+  /** An object for scripts, or a line for people. */
+  async result(value: unknown, line: string): Promise<void> {
+    if (this.structured) await this.object(value);
+    else await this.lines([line]);
   }
 
   /** Text for people. */
   async lines(lines: readonly string[]): Promise<void> {
-    for (const line of lines) await this.write(this.stdout, printable(line));
+    await this.safe(lines.map(printable));
   }
 
-  async table(head: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
-    const { isTTY, columns } = this.stdout;
-    await this.lines(table(head, rows, isTTY === true && columns !== undefined ? columns : Infinity));
+  async table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): Promise<void> {
+    await this.safe(await this.tableLines(columns, rows));
+  }
+
+  /** Those of a table; they may have colours. */
+  async tableLines(columns: readonly Column[], rows: readonly (readonly Cell[])[]): Promise<string[]> {
+    const { table } = await import('./table.js');
+    return table(columns, rows, { width: this.width, paint: this.paintResult });
+  }
+
+  /** An object, for scripts or for people. */
+  async describe(value: object): Promise<void> {
+    if (this.structured) return this.object(value);
+    await this.safe(await this.describeLines(value));
+  }
+
+  async describeLines(value: object): Promise<string[]> {
+    const { describe } = await import('./describe.js');
+    const now = Date.now();
+    const time = (text: string): string => (this.onTerminal ? `${text} (${relativeTime(text, now)})` : text);
+    return describe(value, { width: this.width, paint: this.paintResult, time });
+  }
+
+  /** A time in a table: how long ago it was, on a terminal. */
+  time(text: string | null | undefined): string {
+    if (text === null || text === undefined) return '';
+    return this.onTerminal ? relativeTime(text, Date.now()) : text;
+  }
+
+  /** A text of this tool in a line of its own, with a colour. */
+  styled(style: Style | undefined, text: string): string {
+    return this.paintResult(style, printable(text));
+  }
+
+  /** Lines in which `printable` has escaped what is not of this tool. */
+  async safe(lines: readonly string[]): Promise<void> {
+    for (const line of lines) await this.write(this.stdout, line);
+  }
+
+  /** Such lines, in place of all that the terminal shows. */
+  async screen(lines: readonly string[]): Promise<void> {
+    if (this.onTerminal) this.stdout.write(CLEAR);
+    await this.safe(lines);
   }
 
   async note(text: string): Promise<void> {
@@ -35,7 +113,7 @@ export class Output {
 
   /** Whether people see stderr on a terminal, on which a line can be written over. */
   get canRewrite(): boolean {
-    return this.stderr.isTTY === true && !this.json;
+    return this.stderr.isTTY === true && !this.structured;
   }
 
   get noteColumns(): number {
@@ -52,6 +130,11 @@ export class Output {
   endRewrite(): void {
     if (this.hasLine) this.stderr.write('\r\u001b[K');
     this.hasLine = false;
+  }
+
+  private get width(): number {
+    const { isTTY, columns } = this.stdout;
+    return isTTY === true && columns !== undefined ? columns : Infinity;
   }
 
   /** Waits for a slow reader, so that unread output does not fill the memory. */

@@ -1,5 +1,9 @@
 /** Characters that control a terminal, or hide or reorder text. Texts of clients and the service are shown with escapes instead. */
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+export const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+export function hasUnsafe(text: string): boolean {
+  return text.search(UNSAFE) >= 0;
+}
 
 /** One line of text for people. */
 export function printable(text: string): string {

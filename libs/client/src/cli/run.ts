@@ -1,50 +1,61 @@
 /** Runs the tool: arguments in, exit code out. */
-import type { Writable } from 'node:stream';
-import { CloudConnector } from '../cloud-connector.js';
-import { ParsedArgs, access, type Environment } from './command-line.js';
-import { COMMANDS } from './commands.js';
-import { EXIT, UsageError, failureOf } from './failures.js';
-import { Output } from './output.js';
+import { access } from './access.js';
+import type { Args, Environment } from './args.js';
+import type { LocalContext, Programs } from './context.js';
+import { EXIT, failureOf } from './failures.js';
+import { Output, type Format, type Terminal } from './output.js';
+import { painterFor } from './paint.js';
 
 export interface ProcessIo {
   env: Environment;
-  stdout: Writable;
-  stderr: Writable;
-  /** Aborted by Ctrl-C. */
-  interrupted: AbortSignal;
+  stdout: Terminal;
+  stderr: Terminal;
+  /** A signal that Ctrl-C aborts. Who calls this ends itself then. */
+  untilInterrupted: () => AbortSignal;
+  programs?: Programs;
 }
 
-const GENERAL = `Everywhere:
-  --url URL          address of the gateway; or CLOUD_CONNECTOR_URL; http://127.0.0.1:3000 by default
-  --token-file FILE  an API key or token; or CLOUD_CONNECTOR_TOKEN_FILE, or CLOUD_CONNECTOR_TOKEN with the token itself
-  --json             one JSON object a line
-
-Exit codes: 0 done; 1 the message failed, expired, was cancelled or not answered in time, or
-the wait ran out; 2 wrong usage; 3 refused by the service, or it cannot be reached; 70 a fault of this tool.`;
-
 /** Resolves with the exit code. */
-export async function run(argv: readonly string[], { env, stdout, stderr, interrupted }: ProcessIo): Promise<number> {
+export async function run(argv: readonly string[], io: ProcessIo): Promise<number> {
+  const { env, stdout, stderr } = io;
   try {
-    const [name = 'help', ...rest] = argv;
-    if (['help', '--help', '-h'].includes(name)) return await help(rest[0], new Output(stdout, stderr, false));
-    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (command === undefined) throw new UsageError(`there is no command "${name}"`);
-    const args = ParsedArgs.parse(rest, command.options, command.arguments);
-    const out = new Output(stdout, stderr, args.flag('json'));
-    if (args.flag('help')) return await help(name, out);
-    const connector = new CloudConnector(access(args, env));
-    return await command.run({ connector, args, out, interrupted });
+    if (argv[0] === 'complete') return await complete(argv.slice(1), io);
+    const { parse } = await import('./program.js');
+    const parsed = parse(argv, { columns: stdout.columns ?? 80, paint: painterFor(stdout, env) });
+    if ('text' in parsed) return await showText(parsed.text, argv, io);
+    const { spec, args } = parsed;
+    const out = new Output(stdout, stderr, env, formatOf(args));
+    const context: LocalContext = {
+      ...{ args, out, env },
+      ...{ programs: io.programs ?? {}, untilInterrupted: io.untilInterrupted },
+    };
+    if (spec.loadLocal !== undefined) return await (await spec.loadLocal())(context);
+    const [{ CloudConnector }, handler] = await Promise.all([import('../cloud-connector.js'), spec.load()]);
+    return await handler({ ...context, connector: new CloudConnector(access(args, env)) });
   } catch (error) {
     const { exit, text } = failureOf(error);
-    await new Output(stdout, stderr, false).note(text);
+    await new Output(stdout, stderr, env).note(text);
     return exit;
   }
 }
 
-async function help(about: string | undefined, out: Output): Promise<number> {
-  const chosen = Object.entries(COMMANDS).filter(([name]) => about === undefined || name === about);
-  if (chosen.length === 0) throw new UsageError(`there is no command "${about ?? ''}"`);
-  const text = chosen.flatMap(([, { usage, does }]) => [...`cloud-connector ${usage}`.split('\n'), `    ${does}`, '']);
-  await out.lines([...text, ...GENERAL.split('\n')]);
+/** Help or the version; the help of a group that was named without a command is an error. */
+async function showText(text: string, argv: readonly string[], { env, stdout, stderr }: ProcessIo): Promise<number> {
+  const out = new Output(stdout, stderr, env);
+  const isAsked = argv.length === 0 || argv.some((word) => ['help', '-h', '--help', '-V', '--version'].includes(word));
+  if (isAsked) await out.safe([text.trimEnd()]);
+  else await out.note(text.trimEnd());
+  return isAsked ? EXIT.done : EXIT.usage;
+}
+
+async function complete(words: readonly string[], { env, stdout, stderr }: ProcessIo): Promise<number> {
+  const { candidatesFor } = await import('./complete.js');
+  const lines = candidatesFor(words, env).map(({ value, about }) => `${value}\t${about}`);
+  await new Output(stdout, stderr, env).safe(lines);
   return EXIT.done;
+}
+
+function formatOf(args: Args): Format {
+  if (args.flag('json')) return 'json';
+  return (args.text('output') as Format | undefined) ?? 'table';
 }

@@ -1,14 +1,14 @@
-/** The command `call`. */
-import { CallError } from '../errors.js';
-import type { Progress } from '../call.js';
-import { payloadOf } from './command-line.js';
-import type { Context } from './context.js';
-import { EXIT } from './failures.js';
-import { progressBar } from './progress-bar.js';
+/** The command `messages call`. */
+import { CallError } from '../../errors.js';
+import type { Progress } from '../../call.js';
+import { payloadOf } from '../args.js';
+import type { Context } from '../context.js';
+import { EXIT } from '../failures.js';
+import { progressBar } from '../progress-bar.js';
 
 export async function callClient({ connector, args, out }: Context): Promise<number> {
-  const [clientId, directive] = [args.need(0, 'CLIENT_ID'), args.need(1, 'DIRECTIVE')];
-  const timeoutMs = args.duration('timeout') ?? 30_000;
+  const [clientId, directive] = [args.need(0), args.need(1)];
+  const timeoutMs = (args.seconds('timeout') ?? 30) * 1000;
   const showProgress = out.canRewrite
     ? ({ percent, details }: Progress): void => out.rewrite(progressBar(percent, details ?? '', out.noteColumns))
     : undefined;
@@ -22,7 +22,7 @@ export async function callClient({ connector, args, out }: Context): Promise<num
   } catch (error) {
     out.endRewrite();
     if (!(error instanceof CallError)) throw error;
-    if (out.json) await out.object(error.callMessage);
+    if (out.structured) await out.object(error.callMessage);
     await out.note(error.message);
     return EXIT.failed;
   }

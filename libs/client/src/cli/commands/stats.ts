@@ -1,11 +1,11 @@
 /** The command `stats`. */
-import type { LastHour } from '../generated/types.gen.js';
-import type { Context } from './context.js';
-import { EXIT } from './failures.js';
+import type { LastHour } from '../../generated/types.gen.js';
+import type { Context } from '../context.js';
+import { EXIT } from '../failures.js';
 
 export async function stats({ connector, out }: Context): Promise<number> {
   const figures = await connector.getStats();
-  if (out.json) {
+  if (out.structured) {
     await out.object(figures);
     return EXIT.done;
   }
@@ -18,7 +18,10 @@ export async function stats({ connector, out }: Context): Promise<number> {
     ...(hour === null ? [] : ofLastHour(hour)),
   ];
   await out.table(
-    ['figure', 'value'],
+    [
+      { head: 'FIGURE', whole: true },
+      { head: 'VALUE', whole: true },
+    ],
     rows.filter(([, value]) => value !== null).map(([name, value]) => [name.replaceAll('_', ' '), String(value)]),
   );
   return EXIT.done;

@@ -1,0 +1,16 @@
+/** Durations as people write them, `1h30m`, and as ISO 8601 does, `PT1H30M`. */
+
+const PLAIN = /^(?<s>\d{1,9})$/;
+const HUMAN = /^(?=\d)(?:(?<w>\d{1,5})w)?(?:(?<d>\d{1,6})d)?(?:(?<h>\d{1,7})h)?(?:(?<m>\d{1,8})m)?(?:(?<s>\d{1,9})s)?$/;
+const ISO =
+  /^P(?=[\dT])(?:(?<w>\d{1,5})W)?(?:(?<d>\d{1,6})D)?(?:T(?=\d)(?:(?<h>\d{1,7})H)?(?:(?<m>\d{1,8})M)?(?:(?<s>\d{1,9})S)?)?$/;
+
+const SECONDS: Readonly<Record<string, number>> = { w: 604_800, d: 86_400, h: 3600, m: 60, s: 1 };
+
+/** Seconds; a number without a unit is in seconds. Undefined if the text is no duration. */
+export function secondsOf(text: string): number | undefined {
+  const found = PLAIN.exec(text) ?? HUMAN.exec(text) ?? ISO.exec(text);
+  if (found === null) return undefined;
+  const parts = Object.entries(found.groups ?? {});
+  return parts.reduce((sum, [unit, value]) => sum + Number(value ?? 0) * (SECONDS[unit] ?? 0), 0);
+}

@@ -1,0 +1,112 @@
+/** `--watch`: the event stream says when a list is read again. */
+import type { ServerResponse } from 'node:http';
+import { CliServer } from '../../../../test/support/cli.js';
+
+const server = new CliServer();
+let stream: ServerResponse | undefined;
+let rows: object[];
+let reads: number;
+
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+beforeEach(() => {
+  rows = [connection('a', 'online')];
+  reads = 0;
+  server.answer = (response, { url = '' }) => {
+    if (url.startsWith('/v1/events')) {
+      stream = response;
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+      return;
+    }
+    reads++;
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ data: rows, next_cursor: null }));
+  };
+});
+
+const connection = (id: string, state: string): object => ({
+  ...{ client_id: id, type: 'host', state, connected_at: 'c', disconnected_at: 'd', held_messages: 0, facts: {} },
+});
+
+let number = 0;
+
+function emit(): void {
+  const event = {
+    type: 'connection.offline',
+    event_id: `0-1795000000000-${++number}`,
+    at: 'now',
+    shard: 0,
+    client_id: 'a',
+  };
+  stream?.write(`id: A${number}\ndata: ${JSON.stringify(event)}\n\n`);
+}
+
+it('a table on a terminal is drawn again after a change', async () => {
+  const end = new AbortController();
+  const run = server.cli(['connections', 'list', '--watch'], {
+    terminal: { columns: 80, rows: 24 },
+    env: { NO_COLOR: '1' },
+    interrupted: end.signal,
+    onOutput: (out) => {
+      if (/ offline .*\nIt is read again/.test(out)) end.abort();
+      else if (out.includes('Ctrl-C') && reads === 1) {
+        rows = [connection('a', 'offline')];
+        emit();
+      }
+    },
+  });
+  const { exit, out } = await run;
+  expect(exit).toBe(0);
+  expect(out.split('\u001b[H\u001b[J').slice(1)).toEqual([
+    expect.stringMatching(/^CLIENT ID .*\na +host +online .*\nIt is read again/),
+    expect.stringMatching(/^CLIENT ID .*\na +host +offline .*\nIt is read again/),
+  ]);
+  // The stream and no clock caused the second read.
+  expect(reads).toBe(2);
+});
+
+it('a table that is higher than the terminal says how many rows it does not show', async () => {
+  rows = Array.from({ length: 30 }, (_, i) => connection(`c${String(i).padStart(2, '0')}`, 'online'));
+  const end = new AbortController();
+  const { out } = await server.cli(['connections', 'list', '-w'], {
+    terminal: { columns: 80, rows: 10 },
+    interrupted: end.signal,
+    onOutput: (text) => text.includes('Ctrl-C') && end.abort(),
+  });
+  expect(out).toContain('… and 25 more');
+  expect(out).not.toContain('c20');
+});
+
+it('for scripts, the rows that are new or have changed are written', async () => {
+  const end = new AbortController();
+  rows = [connection('a', 'online'), connection('b', 'online')];
+  const { out } = await server.cli(['connections', 'list', '--watch', '--json'], {
+    interrupted: end.signal,
+    onOutput: (text) => {
+      const lines = text.trimEnd().split('\n').length;
+      if (lines === 3) end.abort();
+      if (lines !== 2 || reads !== 1) return;
+      rows = [connection('a', 'offline'), connection('b', 'online')];
+      emit();
+    },
+  });
+  const shown = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { client_id: string; state: string })
+    .map(({ client_id: id, state }) => `${id} ${state}`);
+  expect(shown).toEqual(['a online', 'b online', 'a offline']);
+});
+
+it('a refusal of the stream ends it', async () => {
+  const problem = {
+    type: 'urn:cloud-connector:problem:forbidden',
+    title: 'No',
+    status: 403,
+    detail: 'events:read',
+    request_id: 'r',
+  };
+  server.answerWith(problem, 403);
+  expect(await server.cli(['connections', 'list', '--watch'])).toMatchObject({ exit: 3, out: '' });
+  expect((await server.cli(['connections', 'list', '--watch', '--cursor', 'x'])).exit).toBe(2);
+});
