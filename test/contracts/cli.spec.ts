@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { COMMANDS, GROUPS } from '../../libs/client/src/cli/catalogue/index.js';
 import { helpOf, parse } from '../../libs/client/src/cli/program.js';
-import { plain } from '../../libs/client/src/cli/paint.js';
+import { plain } from '../../libs/client/src/cli/colour.js';
 import * as values from '../../libs/client/src/cli/values.js';
 import { VERSION } from '../../libs/client/src/cli/version.js';
 import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
@@ -17,7 +17,7 @@ const document = JSON.parse(read('docs/openapi.json')) as ApiDocument & {
   components: { schemas: Record<string, { enum?: string[] }> };
 };
 
-const style = { columns: 80, paint: plain };
+const style = { columns: 80, colour: plain };
 const visible = COMMANDS.filter(({ former }) => former !== true);
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cli-'));
 const server = new CliServer();
@@ -43,7 +43,12 @@ function runLine(line: string): Promise<CliResult> {
   const end = new AbortController();
   const env = { XDG_CONFIG_HOME: join(dir, 'config') };
   const onOutput = (): void => end.abort();
-  return server.cli(wordsOf(line), { env, onOutput, interrupted: end.signal, programs: { keys: async () => 0 } });
+  return server.cli(wordsOf(line), {
+    env,
+    onOutput,
+    interrupted: end.signal,
+    programs: { keys: () => Promise.resolve(0) },
+  });
 }
 
 test('each operation of the API has a command', () => {
@@ -68,7 +73,7 @@ test.each(visible.map((spec) => [spec.path, spec] as const))(
       const line = example
         .replace('https://gateway.example.com', server.url)
         .replace('http://127.0.0.1:3000', server.url)
-        .replace('~/.gateway-key', token)
+        .replace('~/.gate', token)
         .replace('messages.json', messages);
       // One message of that example is refused.
       const exit = path === 'messages send-many' ? 1 : 0;

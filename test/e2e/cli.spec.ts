@@ -35,7 +35,7 @@ interface Run {
 }
 
 function start(...args: string[]): Run {
-  const env = { ...process.env, CLOUD_CONNECTOR_URL: stack.gateway.url };
+  const env = { ...process.env, CLOUD_CONNECTOR_URL: stack.gateway.url, XDG_CONFIG_HOME: join(dir, 'config') };
   const child = spawn(process.execPath, [join(ROOT, 'scripts/cli.mjs'), ...args], { env, stdio: 'pipe' });
   const run: Run = { child, out: '', err: '', ended: new Promise((resolve) => child.once('close', resolve)) };
   child.stdout.on('data', (data: Buffer) => (run.out += data.toString()));
@@ -129,6 +129,54 @@ it('the command sweep --wait ends with the sweep, and the command cluster shows 
   expect(cluster.out).toMatch(/^MEMBER +SINCE +SHARDS +LANES +WAITING +LAG\n/);
   expect(cluster.out).toContain('Every shard has an owner.');
   expect(cluster.out.match(/^\d+ .* ms$/gm)).toHaveLength(32);
+});
+
+it('what one command prints, the next one takes', async () => {
+  const [sent] = objects((await cli('messages', 'send', 'cli-1', 'test:ids', '--wait', '--json')).out);
+  const id = String(sent?.['message_id']);
+  expect((await cli('messages', 'get', id, '--wait', '1s')).out).toMatch(/^directive +test:ids$/m);
+  expect(await cli('messages', 'wait', id)).toMatchObject({ exit: 0, out: `${id} is sent\n` });
+  expect((await cli('connections', 'messages', 'cli-1')).out).toContain(id);
+  expect((await cli('messages', 'list', '--since', '5m', '--output', 'yaml')).out).toContain(`message_id: ${id}`);
+  expect(await cli('messages', 'cancel', id)).toMatchObject({ exit: 3 });
+
+  const first = await cli('messages', 'list', '--client-id', 'cli-1', '--limit', '1', '--json');
+  const cursor = /--cursor (\S+)/.exec(first.err)?.[1] ?? '';
+  const second = await cli('messages', 'list', '--client-id', 'cli-1', '--limit', '1', '--cursor', cursor, '--json');
+  expect(second.exit).toBe(0);
+  expect(objects(second.out)[0]?.['message_id']).not.toBe(objects(first.out)[0]?.['message_id']);
+
+  const watching = start('events', 'watch', '--client-id', 'cli-1', '--since', '5m');
+  await waitUntil(async () => {
+    expect(watching.out).toMatch(/ id=\S+\n/);
+    return Promise.resolve();
+  });
+  watching.child.kill('SIGINT');
+  expect(await watching.ended).toBe(0);
+  const [event = '', eventId = ''] = /(message\.status .*) {2}id=(\S+)\n/.exec(watching.out)?.slice(1) ?? [];
+  const resumed = start('events', 'watch', '--client-id', 'cli-1', '--since', eventId);
+  await waitUntil(async () => {
+    expect(resumed.out).toContain('message.status');
+    return Promise.resolve();
+  });
+  resumed.child.kill('SIGINT');
+  await resumed.ended;
+  expect(resumed.out).not.toContain(`${event}  id=${eventId}`);
+
+  const sweep = /sweep-status (\S+)\n/.exec((await cli('cluster', 'sweep')).out)?.[1] ?? '';
+  expect((await cli('cluster', 'sweep-status', sweep)).out).toContain(sweep);
+});
+
+it('the commands keys and login work on the same file of a key', async () => {
+  const [file, keyFile] = [join(dir, 'keys.json'), join(dir, 'key')];
+  const created = await cli('keys', 'create', 'billing', '--scopes', 'connections:read', '--file', file);
+  expect(created.exit).toBe(0);
+  expect((await cli('keys', 'list', '--file', file)).out).toBe('billing\t-\tconnections:read\n');
+  expect((await cli('keys', 'create', 'billing', '--scopes', 'all', '--file', file)).exit).toBe(2);
+  expect((await cli('keys', 'revoke', 'billing', '--file', file)).exit).toBe(0);
+  writeFileSync(keyFile, created.out, { mode: 0o600 });
+  expect(await cli('login', '--token-file', keyFile)).toMatchObject({ exit: 0, err: '' });
+  expect((await cli('profiles')).out).toContain(keyFile);
 });
 
 it('a command exits with 0 and prints no error if the reader of its pipe closes it', async () => {

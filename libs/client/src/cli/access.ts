@@ -18,11 +18,13 @@ export function access(args: Args, env: Environment): Access {
   const [url, file] = [args.text('url'), args.text('token-file')];
   const named = args.text('profile');
   const envUrl = named === undefined ? nonEmpty(env['CLOUD_CONNECTOR_URL']) : undefined;
-  const given = url ?? envUrl;
+  const address = url ?? envUrl;
   // An address without a profile needs no profile, so a broken file of profiles does no harm then.
   const profile =
-    named === undefined && given !== undefined ? undefined : findProfile(named ?? env['CLOUD_CONNECTOR_PROFILE'], env);
-  const baseUrl = given ?? profile?.url ?? 'http://127.0.0.1:3000';
+    named === undefined && address !== undefined
+      ? undefined
+      : findProfile(named ?? env['CLOUD_CONNECTOR_PROFILE'], env);
+  const baseUrl = address ?? profile?.url ?? 'http://127.0.0.1:3000';
   checkUrl(baseUrl);
   if (file !== undefined) return withFile(baseUrl, file);
   if (named === undefined) {

@@ -23,17 +23,17 @@ export async function afterChanges(
   const ring = (): void => bell.ring();
   signal.addEventListener('abort', ring, { once: true });
   const timer = everyMs === undefined ? undefined : setInterval(ring, everyMs);
-  let failure: unknown;
+  let failure: Error | undefined;
   const following = follow(connector, { types, clientId, signal }, ring).catch((error: unknown) => {
-    failure = error;
+    failure = error instanceof Error ? error : new Error(String(error));
     ring();
   });
   try {
     for (;;) {
-      await bell.rung();
+      await bell.next();
       if (failure !== undefined) throw failure;
       if (signal.aborted) break;
-      await readUnlessAway(read, ring);
+      await readOrRetry(read, ring);
       await pause(PACE_MS, signal);
     }
   } finally {
@@ -52,7 +52,7 @@ async function follow(connector: CloudConnector, options: EventsOptions, ring: (
 }
 
 /** While the service is away, the next read is tried after the pause: the stream comes back by itself. */
-async function readUnlessAway(read: () => Promise<void>, again: () => void): Promise<void> {
+async function readOrRetry(read: () => Promise<void>, again: () => void): Promise<void> {
   try {
     await read();
   } catch (error) {
@@ -65,16 +65,16 @@ async function readUnlessAway(read: () => Promise<void>, again: () => void): Pro
 
 /** Rings that come before anybody waits count as one. */
 class Bell {
-  private hasRung = false;
+  private isPending = false;
   private wake: (() => void) | undefined;
 
   ring(): void {
-    this.hasRung = true;
+    this.isPending = true;
     this.wake?.();
   }
 
-  async rung(): Promise<void> {
-    if (!this.hasRung) await new Promise<void>((resolve) => (this.wake = resolve));
-    this.hasRung = false;
+  async next(): Promise<void> {
+    if (!this.isPending) await new Promise<void>((resolve) => (this.wake = resolve));
+    this.isPending = false;
   }
 }

@@ -45,9 +45,9 @@ function read(words: readonly string[]): Read {
       const option = optionNamed(word, found.path);
       found.awaiting = option?.flags.includes('<') === true ? option : undefined;
     } else {
-      const longer = found.path === '' ? word : `${found.path} ${word}`;
-      const isName = COMMANDS.some(({ path }) => path === longer || path.startsWith(`${longer} `));
-      if (isName) found.path = longer;
+      const nested = found.path === '' ? word : `${found.path} ${word}`;
+      const isName = COMMANDS.some(({ path }) => path === nested || path.startsWith(`${nested} `));
+      if (isName) found.path = nested;
       else found.positionals++;
     }
   }

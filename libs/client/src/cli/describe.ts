@@ -1,13 +1,13 @@
 /** One object for people: a line for each member, with the members of an inner object below it. */
 import stringWidth from 'string-width';
-import { styleOf, type Paint } from './paint.js';
+import { styleOf, type Colour } from './colour.js';
 import { printable } from './printable.js';
 import { table } from './table.js';
 import { isTime } from './times.js';
 
 export interface DescribeStyle {
   width: number;
-  paint: Paint;
+  colour: Colour;
   /** How a time is shown. */
   time: (time: string) => string;
 }
@@ -26,7 +26,7 @@ function membersOf(value: object, style: DescribeStyle, depth: number): string[]
   const simple = members.filter(([, member]) => isSimple(member, depth));
   const width = Math.max(0, ...simple.map(([name]) => stringWidth(name)));
   return members.flatMap(([name, member]) => {
-    const label = style.paint('bold', name);
+    const label = style.colour('bold', name);
     if (!isSimple(member, depth)) {
       const inner = Array.isArray(member)
         ? rowsOf(member as object[], style)
@@ -34,7 +34,7 @@ function membersOf(value: object, style: DescribeStyle, depth: number): string[]
       return [label, ...inner.map((line) => INDENT + line)];
     }
     const text = textOf(member, style);
-    const shown = typeof member === 'string' ? style.paint(styleOf(member), text) : text;
+    const shown = typeof member === 'string' ? style.colour(styleOf(member), text) : text;
     return [`${label}${' '.repeat(width - stringWidth(name))}${INDENT}${shown}`];
   });
 }
@@ -47,7 +47,7 @@ function rowsOf(items: readonly object[], style: DescribeStyle): string[] {
     return names.map((name) => rawText(members.get(name) ?? null, style));
   });
   const columns = names.map((head) => ({ head: printable(head), whole: true as const }));
-  return table(columns, rows, { width: Infinity, paint: style.paint });
+  return table(columns, rows, { width: Infinity, colour: style.colour });
 }
 
 /** Whether a value fits one line. */

@@ -11,6 +11,6 @@ const SECONDS: Readonly<Record<string, number>> = { w: 604_800, d: 86_400, h: 36
 export function secondsOf(text: string): number | undefined {
   const found = PLAIN.exec(text) ?? HUMAN.exec(text) ?? ISO.exec(text);
   if (found === null) return undefined;
-  const parts = Object.entries(found.groups ?? {});
+  const parts = Object.entries((found.groups ?? {}) as Record<string, string | undefined>);
   return parts.reduce((sum, [unit, value]) => sum + Number(value ?? 0) * (SECONDS[unit] ?? 0), 0);
 }

@@ -17,11 +17,11 @@ export const EXIT = {
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   /** The command whose help says more. */
-  readonly see: string | undefined;
+  readonly path: string | undefined;
 
-  constructor(message: string, { see, cause }: { see?: string; cause?: unknown } = {}) {
+  constructor(message: string, { path, cause }: { path?: string; cause?: unknown } = {}) {
     super(message, { cause });
-    this.see = see;
+    this.path = path;
   }
 }
 
@@ -39,10 +39,10 @@ export function failureOf(error: unknown): Failure {
   }
   // The client throws a RangeError for an invalid id or token.
   if (error instanceof UsageError || error instanceof RangeError) {
-    const see = error instanceof UsageError && error.see !== undefined ? error.see : '';
+    const path = error instanceof UsageError ? (error.path ?? '') : '';
     return {
       exit: EXIT.usage,
-      text: `${printableLines(error.message)}\nSee: ${`cloud-connector help ${see}`.trimEnd()}`,
+      text: `${printableLines(error.message)}\nSee: ${`cloud-connector help ${path}`.trimEnd()}`,
     };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

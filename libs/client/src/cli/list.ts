@@ -84,15 +84,15 @@ function showAll<Item>(view: ListView<Item>, out: Output): (items: Item[]) => Pr
   let shown = '';
   return async (items) => {
     const lines = await out.tableLines(view.columns, tableRows(items, view, out));
-    const fitting = lines.slice(0, Math.max(2, out.height - OTHER_LINES));
-    const hidden = lines.length - fitting.length;
+    const visible = lines.slice(0, Math.max(2, out.height - OTHER_LINES));
+    const hidden = lines.length - visible.length;
     const more = hidden === 0 ? [] : [`… and ${hidden} more`];
     const text = lines.join('\n');
     if (!out.onTerminal && text === shown) return;
     const before = out.onTerminal || shown === '' ? [] : [''];
     shown = text;
     const note = out.onTerminal ? [out.styled('dim', 'It is read again after each change. Ctrl-C ends it.')] : [];
-    await out.screen([...before, ...fitting, ...more, ...note]);
+    await out.screen([...before, ...visible, ...more, ...note]);
   };
 }
 

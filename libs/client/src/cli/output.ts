@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import type { Environment } from './args.js';
-import { painterFor, type Paint, type Style } from './paint.js';
+import { colourFor, type Colour, type Style } from './colour.js';
 import { jsonLine, printable } from './printable.js';
 import type { Cell, Column } from './table.js';
 import { relativeTime } from './times.js';
@@ -17,7 +17,7 @@ const CLEAR = '\u001b[H\u001b[J';
 
 export class Output {
   private hasLine = false;
-  private readonly paintResult: Paint;
+  private readonly colourResult: Colour;
 
   constructor(
     private readonly stdout: Terminal,
@@ -25,7 +25,7 @@ export class Output {
     env: Environment,
     readonly format: Format = 'table',
   ) {
-    this.paintResult = painterFor(stdout, env);
+    this.colourResult = colourFor(stdout, env);
   }
 
   /** Whether results are for scripts, and not for people. */
@@ -69,7 +69,7 @@ export class Output {
   /** Those of a table; they may have colours. */
   async tableLines(columns: readonly Column[], rows: readonly (readonly Cell[])[]): Promise<string[]> {
     const { table } = await import('./table.js');
-    return table(columns, rows, { width: this.width, paint: this.paintResult });
+    return table(columns, rows, { width: this.width, colour: this.colourResult });
   }
 
   /** An object, for scripts or for people. */
@@ -82,7 +82,7 @@ export class Output {
     const { describe } = await import('./describe.js');
     const now = Date.now();
     const time = (text: string): string => (this.onTerminal ? `${text} (${relativeTime(text, now)})` : text);
-    return describe(value, { width: this.width, paint: this.paintResult, time });
+    return describe(value, { width: this.width, colour: this.colourResult, time });
   }
 
   /** A time in a table: how long ago it was, on a terminal. */
@@ -93,7 +93,7 @@ export class Output {
 
   /** A text of this tool in a line of its own, with a colour. */
   styled(style: Style | undefined, text: string): string {
-    return this.paintResult(style, printable(text));
+    return this.colourResult(style, printable(text));
   }
 
   /** Lines in which `printable` has escaped what is not of this tool. */

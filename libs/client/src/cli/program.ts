@@ -4,7 +4,7 @@ import { Args } from './args.js';
 import { COMMANDS, EVERYWHERE, GROUPS } from './catalogue/index.js';
 import type { ArgumentSpec, CommandSpec, OptionSpec } from './command.js';
 import { UsageError } from './failures.js';
-import type { Paint } from './paint.js';
+import type { Colour } from './colour.js';
 import { VERSION } from './version.js';
 
 const NAME = 'cloud-connector';
@@ -24,7 +24,7 @@ export type Parsed = { spec: CommandSpec; args: Args } | { text: string };
 
 export interface HelpStyle {
   columns: number;
-  paint: Paint;
+  colour: Colour;
 }
 
 /** @throws UsageError */
@@ -57,14 +57,14 @@ export function helpOf(path: string, style: HelpStyle): string {
 }
 
 function build(style: HelpStyle, texts: string[], choose: (found: Parsed) => void): Command {
-  const program = dress(new Command(NAME), style, texts)
+  const program = prepare(new Command(NAME), style, texts)
     .description('Sends messages to clients, and shows connections, messages and events of Cloud Connector.')
     .version(VERSION, '-V, --version', 'print the version')
     .addHelpText('after', `\n${EXIT_CODES}`);
   for (const option of EVERYWHERE) program.addOption(optionOf(option));
   const groups = new Map<string, Command>();
   for (const { name, summary } of GROUPS) {
-    const group = dress(program.command(name), style, texts).summary(summary).description(`${summary}.`);
+    const group = prepare(program.command(name), style, texts).summary(summary).description(`${summary}.`);
     groups.set(name, group.usage('COMMAND [options]'));
   }
   for (const spec of COMMANDS) addCommand(program, groups, spec, { style, texts, choose });
@@ -87,10 +87,10 @@ function addCommand(
   const parent = second === undefined ? program : groups.get(first);
   if (parent === undefined) throw new Error(`there is no group ${first}`);
   const how = { isDefault: spec.isDefault === true, hidden: spec.former === true };
-  const command = dress(parent.command(second ?? first, how), style, texts)
+  const command = prepare(parent.command(second ?? first, how), style, texts)
     .summary(spec.summary)
     .description(spec.details === undefined ? `${spec.summary}.` : `${spec.summary}.\n\n${spec.details}`)
-    .addHelpText('after', `\n${style.paint('bold', 'Examples:')}\n${exampleLines(spec)}`);
+    .addHelpText('after', `\n${style.colour('bold', 'Examples:')}\n${exampleLines(spec)}`);
   for (const argument of spec.arguments ?? []) command.addArgument(argumentOf(argument));
   for (const option of spec.options ?? []) command.addOption(optionOf(option));
   command.action(() => choose({ spec, args: new Args(command.optsWithGlobals(), command.args) }));
@@ -101,7 +101,7 @@ function exampleLines({ examples }: CommandSpec): string {
 }
 
 /** What all commands have in common: texts are collected, and commander does not end the process. */
-function dress(command: Command, { columns, paint }: HelpStyle, texts: string[]): Command {
+function prepare(command: Command, { columns, colour }: HelpStyle, texts: string[]): Command {
   const write = (text: string): number => texts.push(text);
   return command
     .helpCommand(false)
@@ -110,7 +110,7 @@ function dress(command: Command, { columns, paint }: HelpStyle, texts: string[])
     .configureHelp({
       showGlobalOptions: true,
       subcommandTerm: (child) => child.name(),
-      styleTitle: (title) => paint('bold', title),
+      styleTitle: (title) => colour('bold', title),
     })
     .configureOutput({
       writeOut: write,
@@ -118,7 +118,7 @@ function dress(command: Command, { columns, paint }: HelpStyle, texts: string[])
       outputError: () => undefined,
       getOutHelpWidth: () => columns,
       getErrHelpWidth: () => columns,
-      // `paint` knows whether there are colours.
+      // `colour` knows whether there are colours.
       getOutHasColors: () => true,
       getErrHasColors: () => true,
     });
@@ -169,7 +169,7 @@ function usageError(error: CommanderError, line: readonly string[], program: Com
   const isGroup = command !== undefined && command.commands.length > 0;
   if (error.code === 'commander.excessArguments' && isGroup) return unknownCommand(words.slice(0, 2), program);
   if (error.code === 'commander.unknownCommand') return unknownCommand(words.slice(0, isGroup ? 2 : 1), program);
-  return new UsageError(error.message.replace(/^error: /, ''), { see: command === undefined ? '' : pathOf(command) });
+  return new UsageError(error.message.replace(/^error: /, ''), { path: command === undefined ? '' : pathOf(command) });
 }
 
 function pathOf(command: Command): string {
@@ -180,14 +180,15 @@ function pathOf(command: Command): string {
 /** With the command that was probably meant. */
 function unknownCommand(path: readonly string[], program: Command): UsageError {
   const group = find(program, path.slice(0, -1)) ?? program;
-  const chooser = new Command().exitOverride().configureOutput({ outputError: () => undefined });
-  for (const child of group.createHelp().visibleCommands(group)) chooser.command(child.name());
+  const candidates = new Command().exitOverride().configureOutput({ outputError: () => undefined });
+  for (const child of group.createHelp().visibleCommands(group)) candidates.command(child.name());
   let text = '';
   try {
-    chooser.parse([path.at(-1) ?? ''], { from: 'user' });
+    candidates.parse([path.at(-1) ?? ''], { from: 'user' });
   } catch (error) {
     text = /\n.*$/.exec((error as Error).message)?.[0] ?? '';
   }
-  const see = group.parent === null ? '' : pathOf(group);
-  return new UsageError(`there is no command "${path.join(' ')}"${text}`, { see });
+  return new UsageError(`there is no command "${path.join(' ')}"${text}`, {
+    path: group.parent === null ? '' : pathOf(group),
+  });
 }

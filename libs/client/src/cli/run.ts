@@ -4,7 +4,7 @@ import type { Args, Environment } from './args.js';
 import type { LocalContext, Programs } from './context.js';
 import { EXIT, failureOf } from './failures.js';
 import { Output, type Format, type Terminal } from './output.js';
-import { painterFor } from './paint.js';
+import { colourFor } from './colour.js';
 
 export interface ProcessIo {
   env: Environment;
@@ -21,7 +21,7 @@ export async function run(argv: readonly string[], io: ProcessIo): Promise<numbe
   try {
     if (argv[0] === 'complete') return await complete(argv.slice(1), io);
     const { parse } = await import('./program.js');
-    const parsed = parse(argv, { columns: stdout.columns ?? 80, paint: painterFor(stdout, env) });
+    const parsed = parse(argv, { columns: stdout.columns ?? 80, colour: colourFor(stdout, env) });
     if ('text' in parsed) return await showText(parsed.text, argv, io);
     const { spec, args } = parsed;
     const out = new Output(stdout, stderr, env, formatOf(args));

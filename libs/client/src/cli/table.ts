@@ -1,6 +1,6 @@
 /** Tables of text that fit the terminal: if one is too wide, its widest columns are shortened, but never an id. */
 import stringWidth from 'string-width';
-import type { Paint, Style } from './paint.js';
+import type { Colour, Style } from './colour.js';
 import { printable } from './printable.js';
 
 export interface Column {
@@ -22,13 +22,13 @@ const NARROWEST = 6;
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
-  { width, paint }: { width: number; paint: Paint },
+  { width, colour }: { width: number; colour: Colour },
 ): string[] {
   const head = columns.map(({ head: text }): Cell => ({ text, style: 'bold' }));
   const cells = [head, ...rows].map((row) => columns.map((_, column) => shownCell(row[column] ?? '')));
   const natural = columns.map((_, column) => Math.max(...cells.map((row) => stringWidth(row[column]?.text ?? ''))));
   const widths = shrinkColumns(columns, natural, width - GAP.length * (columns.length - 1));
-  return cells.map((row) => lineOf(row, widths, paint));
+  return cells.map((row) => lineOf(row, widths, colour));
 }
 
 function shownCell(cell: Cell): { text: string; style: Style | undefined } {
@@ -36,7 +36,7 @@ function shownCell(cell: Cell): { text: string; style: Style | undefined } {
   return { text: printable(text), style };
 }
 
-function lineOf(row: readonly { text: string; style: Style | undefined }[], widths: number[], paint: Paint): string {
+function lineOf(row: readonly { text: string; style: Style | undefined }[], widths: number[], colour: Colour): string {
   const last = row.findLastIndex(({ text }) => text !== '');
   return row
     .slice(0, last + 1)
@@ -44,7 +44,7 @@ function lineOf(row: readonly { text: string; style: Style | undefined }[], widt
       const width = widths[column] ?? 0;
       const short = stringWidth(text) > width ? shorten(text, width) : text;
       const space = column === last ? 0 : Math.max(0, width - stringWidth(short));
-      return paint(style, short) + ' '.repeat(space);
+      return colour(style, short) + ' '.repeat(space);
     })
     .join(GAP);
 }

@@ -3,7 +3,7 @@ import type { CommandSpec, GroupSpec, OptionSpec } from '../command.js';
 import { FORMATS } from '../output.js';
 import { CLUSTER, EVENTS } from './cluster.js';
 import { CONNECTIONS } from './connections.js';
-import { FIGURES, KEYS, PROFILES, TOOLS } from './local.js';
+import { FIGURES, KEYS, PROFILES, OTHERS } from './local.js';
 import { MESSAGES } from './messages.js';
 
 export const GROUPS: readonly GroupSpec[] = [
@@ -17,7 +17,7 @@ export const GROUPS: readonly GroupSpec[] = [
 
 export const COMMANDS: readonly CommandSpec[] = [
   ...[...CONNECTIONS, ...MESSAGES, ...EVENTS, ...CLUSTER, ...FIGURES],
-  ...[...KEYS, ...PROFILES, ...TOOLS],
+  ...[...KEYS, ...PROFILES, ...OTHERS],
 ];
 
 /** Options of all commands. */

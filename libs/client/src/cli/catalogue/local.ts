@@ -33,7 +33,7 @@ export const PROFILES: readonly CommandSpec[] = [
       'The profile has the path of the file, never the key. It is the current profile then. Options and the environment win ' +
       'over it.',
     examples: [
-      'login --url https://gateway.example.com --token-file ~/.gateway-key',
+      'login --url https://gateway.example.com --token-file ~/.gate',
       'login --url http://127.0.0.1:3000 --profile local',
     ],
     operations: ['whoami'],
@@ -92,7 +92,7 @@ export const KEYS: readonly CommandSpec[] = [
   },
 ];
 
-export const TOOLS: readonly CommandSpec[] = [
+export const OTHERS: readonly CommandSpec[] = [
   {
     path: 'completion',
     summary: 'Print a script that completes commands and options in a shell',

@@ -7,7 +7,7 @@ import { secondsOf } from '../durations.js';
 import { EXIT, UsageError } from '../failures.js';
 import { list, type ListView } from '../list.js';
 import type { Output } from '../output.js';
-import { styleOf } from '../paint.js';
+import { styleOf } from '../colour.js';
 import type { Cell } from '../table.js';
 import { CONNECTION_STATES, CONNECTION_TYPES, FACTS, MESSAGE_STATUSES, OFFLINE_REASONS } from '../values.js';
 import { MESSAGE_COLUMNS, messageRow } from './messages.js';

@@ -4,7 +4,7 @@ import { shown, type Context } from '../context.js';
 import { EXIT } from '../failures.js';
 import type { Output } from '../output.js';
 import { printable } from '../printable.js';
-import { styleOf } from '../paint.js';
+import { styleOf } from '../colour.js';
 import { beginOf } from '../since.js';
 
 export async function watchEvents({ connector, args, out, untilInterrupted }: Context): Promise<number> {

@@ -4,7 +4,7 @@ import type { Context } from '../context.js';
 import { EXIT } from '../failures.js';
 import { list, type ListView } from '../list.js';
 import type { Output } from '../output.js';
-import { styleOf } from '../paint.js';
+import { styleOf } from '../colour.js';
 import { timeOf } from '../since.js';
 import type { Cell, Column } from '../table.js';
 import { MESSAGE_STATUSES } from '../values.js';

@@ -6,7 +6,7 @@ import { payloadOf, readText } from '../args.js';
 import type { Context } from '../context.js';
 import { EXIT, UsageError } from '../failures.js';
 import type { Output } from '../output.js';
-import { styleOf } from '../paint.js';
+import { styleOf } from '../colour.js';
 import type { Cell } from '../table.js';
 import { WHEN_OFFLINE } from '../values.js';
 

@@ -5,16 +5,16 @@ import type { Environment } from './args.js';
 
 export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow';
 
-export type Paint = (style: Style | undefined, text: string) => string;
+export type Colour = (style: Style | undefined, text: string) => string;
 
-export const plain: Paint = (_, text) => text;
+export const plain: Colour = (_, text) => text;
 
 /** @param stream what the text is written to */
-export function painterFor(stream: Writable & { isTTY?: boolean }, env: Environment): Paint {
-  return hasColors(stream, env) ? paint : plain;
+export function colourFor(stream: Writable & { isTTY?: boolean }, env: Environment): Colour {
+  return hasColors(stream, env) ? colour : plain;
 }
 
-const paint: Paint = (style, text) =>
+const colour: Colour = (style, text) =>
   style === undefined || text === '' ? text : styleText(style, text, { validateStream: false });
 
 function hasColors({ isTTY }: { isTTY?: boolean }, env: Environment): boolean {
