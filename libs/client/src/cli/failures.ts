@@ -69,7 +69,8 @@ function remedy({ kind, status, retryAfter }: ProblemError): string[] {
   if (status === 401)
     return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key, or log in: cloud-connector login.'];
   if (status === 403) return ['Use a key that has this scope.'];
-  if (kind === 'unknown-connection') return ['List the known clients: cloud-connector connections list'];
+  if (kind === 'unknown-connection')
+    return ['List the known clients: cloud-connector connections list', 'Commands: cloud-connector help connections'];
   if (kind === 'client-offline') return ['Without "--when-offline reject" the message waits for the client.'];
   if (kind === 'not-found') return ['Is this a gateway, and not older than this tool?'];
   return [];

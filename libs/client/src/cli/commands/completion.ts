@@ -28,9 +28,14 @@ compdef _cloud_connector cloud-connector`,
 function __cloud_connector_complete
   set -l words (commandline -opc)
   set -l current (commandline -ct)
-  cloud-connector complete $words[2..-1] "$current" 2>/dev/null
+  set -l candidates (cloud-connector complete $words[2..-1] "$current" 2>/dev/null)
+  if set -q candidates[1]
+    printf '%s\\n' $candidates
+  else
+    __fish_complete_path "$current"
+  end
 end
-complete -c cloud-connector -a '(__cloud_connector_complete)'`,
+complete -c cloud-connector -f -a '(__cloud_connector_complete)'`,
 } as const;
 
 export async function printScript({ args, out }: LocalContext): Promise<number> {
