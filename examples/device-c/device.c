@@ -26,7 +26,7 @@ enum {
   FIRST_PAUSE_S = 2,            /* "Connecting": the longest pause before the first reconnect. It doubles with each attempt. */
   LONGEST_PAUSE_S = 120,
   HEALTHY_S = 60,               /* After a connection that lasted so long, the pauses begin with the first one again. */
-  SHORTEST_PAUSE_S = 1,         /* A refused handshake is not followed by another one sooner than this. */
+  SHORTEST_PAUSE_S = 1,         /* After a refused handshake and a forced disconnect the device stays away at least so long. */
   NEVER_S = 3600,               /* `never` lasts until an operator ends it. No message says when, so the device tries at this interval. */
   REMEMBER_S = 600,             /* "message": an answer is remembered until its message has expired, and so much longer. */
   LONGEST_LIFE_S = 30 * 86400,  /* How long a message of release 0.1.0 may live, which does not say when it expires. */
@@ -188,10 +188,10 @@ static void load_answers(void) {
   char *text = NULL;
   size_t size = 0;
   FILE *file = fopen(device.answers_path, "r");
-  if (file != NULL && getdelim(&text, &size, '\0', file) > 0) device.answers = cJSON_Parse(text);
+  device.answers = file == NULL ? cJSON_CreateArray() : getdelim(&text, &size, '\0', file) < 0 ? NULL : cJSON_Parse(text);
   if (file != NULL) fclose(file);
   free(text);
-  if (device.answers == NULL) device.answers = cJSON_CreateArray();
+  if (device.answers == NULL) fail(device.answers_path);
 }
 
 /* Counted from the arrival of the message, so that the clock of the device may be wrong. */
@@ -272,7 +272,7 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
     const char *after = text_of(payload, "reconnect_after");
     say("asked to disconnect, and to reconnect after %s", after == NULL ? "a pause" : after);
     device.attempts = 0;
-    device.wait_s = wait_of(after);
+    device.wait_s = fmax(wait_of(after), SHORTEST_PAUSE_S);
   }
   if (type != NULL && strcmp(type, "handshake-error") == 0) {
     /* "handshake-error", 1: one about an earlier handshake is late. */

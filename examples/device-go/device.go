@@ -35,7 +35,7 @@ const (
 	longestPause = 2 * time.Minute
 	// After a connection that lasted so long, the pauses begin with the first one again.
 	healthyAfter = time.Minute
-	// A refused handshake is not followed by another one sooner than this.
+	// After a refused handshake and a forced disconnect the device stays away at least so long.
 	shortestPause = time.Second
 	// How many messages may come before the first of them is answered.
 	receiveMaximum = 100
@@ -71,7 +71,7 @@ func (d *device) run(ctx context.Context) {
 		connectedAt := time.Now()
 		wait, err := d.connectOnce(ctx)
 		if err != nil {
-			log.Printf("no connection: %v", err)
+			log.Printf("the connection has ended: %v", err)
 		}
 		if time.Since(connectedAt) > healthyAfter {
 			d.attempts = 0
@@ -118,6 +118,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	}
 	defer conn.Close()
 	received := make(chan []byte, receiveMaximum)
+	ended := make(chan error, 2)
 	d.client = paho.NewClient(paho.ClientConfig{
 		ClientID:      d.id,
 		Conn:          conn,
@@ -126,7 +127,8 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 			received <- publish.Packet.Payload
 			return true, nil
 		}},
-		OnClientError: func(err error) { log.Printf("the connection has ended: %v", err) },
+		OnClientError:      func(err error) { ended <- err },
+		OnServerDisconnect: func(packet *paho.Disconnect) { ended <- fmt.Errorf("the broker disconnects: 0x%x", packet.ReasonCode) },
 	})
 	// The broker publishes the will if this device vanishes; it replaces the retained handshake.
 	_, offline := envelope("offline", nil, nil)
@@ -174,8 +176,8 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 			if leave {
 				return wait, d.sayGoodbye()
 			}
-		case <-d.client.Done():
-			return 0, nil
+		case err := <-ended:
+			return 0, err
 		case <-ctx.Done():
 			return 0, d.sayGoodbye()
 		}
@@ -206,7 +208,7 @@ func (d *device) receive(text []byte) (leave bool, wait time.Duration, err error
 		_ = json.Unmarshal(received.Payload, &payload) // What cannot be read is absent.
 		log.Printf("asked to disconnect, and to reconnect after %s", payload.ReconnectAfter)
 		d.attempts = 0
-		return true, waitOf(payload.ReconnectAfter), nil
+		return true, max(waitOf(payload.ReconnectAfter), shortestPause), nil
 	case "handshake-error":
 		// "handshake-error", 1: one about an earlier handshake is late.
 		if received.InResponseTo != nil && *received.InResponseTo != d.handshakeID {

@@ -28,7 +28,7 @@ FIRST_PAUSE_S = 2
 LONGEST_PAUSE_S = 120
 # After a connection that lasted so long, the pauses begin with the first one again.
 HEALTHY_S = 60
-# A refused handshake is not followed by another one sooner than this.
+# After a refused handshake and a forced disconnect the device stays away at least so long.
 SHORTEST_PAUSE_S = 1
 # `never` lasts until an operator ends it. No message says when, so the device tries at this interval.
 NEVER_S = 3600
@@ -238,7 +238,7 @@ class Device:
             after = payload.get("reconnect_after") if isinstance(payload, dict) else None
             self.log(f"asked to disconnect, and to reconnect after {after}")
             self.attempts = 0
-            self.wait = wait_of(after)
+            self.wait = max(wait_of(after), SHORTEST_PAUSE_S)
         elif message.get("type") == "handshake-error":
             # "handshake-error", 1: one about an earlier handshake is late.
             if message.get("in_response_to") not in (None, self.handshake_id):

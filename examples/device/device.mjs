@@ -95,7 +95,12 @@ export class Device {
     });
     this.client.on('connect', () => {
       this.#connectedAt = performance.now();
-      this.#shakeHands().catch((error) => this.log(`handshake: ${error.message}`));
+      this.#shakeHands().catch((error) => {
+        this.log(`handshake: ${error.message}`);
+        // Without subscription or handshake the device is of no use: it tries again.
+        if (this.client.connected)
+          this.#disconnectFor(0).catch((failure) => this.log(`disconnect: ${failure.message}`));
+      });
     });
     this.client.on('message', (_topic, data) => {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
@@ -136,7 +141,7 @@ export class Device {
         const after = message.payload?.reconnect_after;
         this.log(`asked to disconnect, and to reconnect after ${after}`);
         this.#attempts = 0;
-        return this.#disconnectFor(waitOf(after));
+        return this.#disconnectFor(Math.max(waitOf(after), this.firstPauseMs / 2));
       }
       case 'handshake-error':
         // A late refusal may concern an earlier handshake.

@@ -135,6 +135,14 @@ const FAULTS = {
       return emit.call(this, event, .../** @type {[any]} */ (args));
     };
   },
+  'handshake-without-subscription': () =>
+    (client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
+      return subscribeAsync.call(this, topic, options).catch(() => []);
+    }),
+  'fails-on-unreadable-times': () =>
+    withReceived('force-disconnect', ({ payload }) => {
+      if (payload.reconnect_after === 'soon') process.exit(1);
+    }),
   'believes-late-errors': () => withReceived('handshake-error', (message) => (message.in_response_to = null)),
   'stays-connected': () => {
     withReceived('force-disconnect', (message) => (message.type = 'message-to-come'));

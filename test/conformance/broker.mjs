@@ -10,6 +10,8 @@ import { HOST, freePort } from '../../scripts/stack.mjs';
 /** CONNACK: the server is unavailable, in MQTT 3.1.1 and 5. */
 const UNAVAILABLE = 3;
 const UNAVAILABLE_5 = 0x88;
+/** SUBACK: failure. */
+const REFUSED = 0x80;
 
 /** @typedef {import('mqtt-packet').Packet} Packet */
 
@@ -23,6 +25,7 @@ export class Session {
   #packetId = 0;
   #events = new EventEmitter();
   holding = false;
+  refusesSubscriptions = false;
   ended = false;
 
   /**
@@ -47,7 +50,11 @@ export class Session {
     const { messageId = 0 } = packet;
     if (packet.cmd === 'publish' && packet.qos === 1) this.#acknowledge({ cmd: 'puback', messageId });
     if (packet.cmd === 'subscribe')
-      this.#acknowledge({ cmd: 'suback', messageId, granted: packet.subscriptions.map(({ qos }) => Math.min(qos, 1)) });
+      this.#acknowledge({
+        cmd: 'suback',
+        messageId,
+        granted: packet.subscriptions.map(({ qos }) => (this.refusesSubscriptions ? REFUSED : Math.min(qos, 1))),
+      });
     if (packet.cmd === 'unsubscribe') this.#acknowledge({ cmd: 'unsuback', messageId, granted: [0] });
     this.#events.emit('change');
   }

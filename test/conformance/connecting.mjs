@@ -106,6 +106,24 @@ export async function reconnects(trial) {
   );
 }
 
+/** The broker refuses the first subscription. @param {Trial} trial */
+export async function subscriptionRefused(trial) {
+  const rule = 'subscription-refused';
+  trial.broker.holdFromStart = true;
+  trial.start();
+  const session = await trial.session();
+  session.refusesSubscriptions = true;
+  session.holding = false;
+  session.release();
+  await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal));
+  const handshake = session.packets
+    .map(textOf)
+    .find(({ type }) => type === 'host-handshake' || type === 'proxy-handshake');
+  trial.judge(rule, handshake === undefined, () => 'a handshake came, although nothing can reach the device');
+  trial.broker.holdFromStart = false;
+  await trial.online(rule);
+}
+
 /** The first connection breaks before its CONNACK, and then nobody listens for a time. @param {Trial} trial */
 export async function noBroker(trial) {
   trial.broker.policy = 'break';

@@ -115,3 +115,8 @@ export const refusedForEver = refused(
   { rule: 'handshake-error-never', ms: Infinity, back: false },
 );
 export const refusedWithoutTime = refused({}, { rule: 'handshake-error-pause', ms: SHORTEST_PAUSE_MS, back: true });
+export const forcedUnreadably = forced(() => 'soon', {
+  rule: 'force-disconnect-unreadable',
+  ms: SHORTEST_PAUSE_MS,
+  back: true,
+});

@@ -15,6 +15,8 @@ export class Program {
   constructor(command, env) {
     this.child = spawn(command, {
       shell: true,
+      // npm runs scripts in the folder of the package.
+      cwd: process.env.INIT_CWD ?? process.cwd(),
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },

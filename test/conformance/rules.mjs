@@ -22,6 +22,11 @@ export const RULES = [
     'What a client must do',
     'it subscribes to its out topic at QoS 1, and waits for the SUBACK before its handshake',
   ),
+  rule(
+    'subscription-refused',
+    'What a client must do',
+    'if its subscription is refused, it disconnects without a handshake, and tries again',
+  ),
   rule('handshake', 'What a client must do', 'its handshake is retained'),
   rule('reconnect', 'What a client must do', 'after a reconnect it subscribes and sends a handshake with a new id'),
   rule('puback', 'What a client must do', 'it acknowledges messages with a PUBACK'),
@@ -51,6 +56,11 @@ export const RULES = [
   rule('force-disconnect', 'force-disconnect', 'it says goodbye, waits for reconnect_after, and comes back'),
   rule('force-disconnect-time', 'force-disconnect', 'it reads reconnect_after as an RFC 3339 timestamp too'),
   rule('force-disconnect-long', 'force-disconnect', 'it stays away for `P2W` and `P1DT12H`'),
+  rule(
+    'force-disconnect-unreadable',
+    'force-disconnect',
+    'with a reconnect_after that it cannot read it says goodbye, and comes back after a pause',
+  ),
   rule('force-disconnect-never', 'force-disconnect', 'it stays away for `never`'),
   rule('goodbye', 'What a client must do', 'on SIGTERM it says goodbye, waits for its PUBACKs, disconnects and ends'),
   rule('ends-while-away', 'What a client must do', 'on SIGTERM it ends also while it waits to reconnect'),

@@ -1,10 +1,11 @@
 /** The scenarios, each with the rules that it checks, the longest first. All run at the same time, each with a program of its own. */
-import { backOff, firstConnection, noBroker, reconnects } from './connecting.mjs';
+import { backOff, firstConnection, noBroker, reconnects, subscriptionRefused } from './connecting.mjs';
 import {
   forcedForDays,
   forcedForDuration,
   forcedForEver,
   forcedForWeeks,
+  forcedUnreadably,
   forcedUntilTime,
   goodbye,
   refusedForDuration,
@@ -35,6 +36,8 @@ const SCENARIOS = [
   { rules: ['handshake-error-pause'], play: refusedWithoutTime },
   { rules: ['refused-connect', 'reconnect'], play: reconnects },
   { rules: ['no-broker'], play: noBroker },
+  { rules: ['subscription-refused'], play: subscriptionRefused },
+  { rules: ['force-disconnect-unreadable'], play: forcedUnreadably },
   { rules: ['unacknowledged-answer'], play: unacknowledged },
   { rules: ['repeat-after-restart'], play: restart },
   { rules: ['repeat-expired'], play: expired },
