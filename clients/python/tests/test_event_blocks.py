@@ -30,6 +30,12 @@ def test_yields_the_same_wherever_one_cut_is() -> None:
         assert parse(STREAM[:place], STREAM[place:]) == WHOLE
 
 
+def test_yields_the_same_wherever_carriage_returns_are_cut() -> None:
+    text = b"data: a\rdata: b\r\rid: c\r\r\n"
+    for place in range(len(text)):
+        assert parse(text[:place], text[place:]) == [EventBlock(data="a\nb"), EventBlock(id="c")]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

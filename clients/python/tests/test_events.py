@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime, timezone
 from typing import Any
 
+import httpx
 import pytest
 
-from cloud_connector_client import EventPosition, ProblemError, UnknownEvent, UnreachableError, models
+from cloud_connector_client import (
+    AsyncCloudConnector,
+    EventPosition,
+    ProblemError,
+    UnknownEvent,
+    UnreachableError,
+    models,
+)
+from cloud_connector_client._errors import problem_of
 from cloud_connector_client._event_stream import EventStream, event_of
-from drivers import Driver
-from service import AT, Answer, Handler, Service, lost, message, raw, refuse, reply, status_event, stream
+from cloud_connector_client._sync_client import cut_off
+from drivers import TLS, Driver
+from service import AT, Answer, Handler, Service, lost, message, raw, refuse, reply, silent, status_event, stream
 
 FAST = b"retry: 1\n\n"
 
@@ -173,18 +187,44 @@ def test_pauses_grow_are_partly_random_and_never_shorter_than_the_service_says()
     pauses = [events.lost() for _ in range(8)]
     for pause, ceiling in zip(pauses, [1, 2, 4, 8, 10, 10, 10, 10], strict=True):
         assert ceiling / 2 <= pause <= ceiling
-    busy = pytest.raises(ProblemError)
-    with busy as raised:
-        raise_problem()
-    assert events.lost(raised.value) == 20.0
+    assert events.lost(problem_of(429, "No", {"retry-after": "20"}, b"", "/v1/events")) == 20.0
     assert list(events.feed(b"retry: 3000\n\n")) == []
     assert 1.5 <= events.lost() <= 3
 
 
-def raise_problem() -> None:
-    from cloud_connector_client._errors import problem_of
+def test_a_connection_is_cut_off_though_a_read_waits(service: Service) -> None:
+    service.answers = [stream(FAST, end="stay")]
+    with (
+        httpx.Client(verify=TLS) as http,
+        http.stream("GET", service.url, timeout=10) as response,
+        cut_off(response, time.monotonic() + 0.05),
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        list(response.iter_bytes())
 
-    raise problem_of(429, "No", {"retry-after": "20"}, b"", "/v1/events")
+
+def test_an_async_stream_is_closed_as_soon_as_it_is_left() -> None:
+    class Bytes(httpx.AsyncByteStream):
+        is_closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield status_event("a", "m", "sent")
+
+        async def aclose(self) -> None:
+            self.is_closed = True
+
+    body = Bytes()
+    headers = {"content-type": "text/event-stream"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=body))
+
+    async def leave() -> bool:
+        async with httpx.AsyncClient(transport=transport, verify=TLS) as http:
+            connector = AsyncCloudConnector("http://gateway", http_client=http)
+            async with aclosing(connector.events()) as events:
+                await anext(events)
+            return body.is_closed
+
+    assert asyncio.run(leave())
 
 
 class TestWait:
@@ -223,10 +263,17 @@ class TestWait:
     def test_raises_after_its_time_though_the_stream_keeps_sending(self, driver: Driver, service: Service) -> None:
         def beats(handler: Handler) -> None:
             stream(FAST, end="break")(handler)
-            while not service.stopping.wait(0.02):
+            for _ in range(100):
+                service.stopping.wait(0.02)
                 handler.write_chunk(b": heartbeat\n\n")
+            handler.write_chunk(status_event("a", "m-1", "failed"))
 
-        service.answers = [self.read("held"), beats, self.read("held")]
+        service.answers = [self.read("held"), beats, self.read("held"), self.read("failed")]
+        with pytest.raises(TimeoutError, match="not ended in time"):
+            driver.run("wait", "m-1", timeout=0.2)
+
+    def test_raises_after_its_time_though_no_stream_opens(self, driver: Driver, service: Service) -> None:
+        service.answers = [self.read("held"), silent]
         with pytest.raises(TimeoutError, match="not ended in time"):
             driver.run("wait", "m-1", timeout=0.2)
 
