@@ -40,7 +40,7 @@ export function ensurePython() {
   return failure === undefined ? { python } : { missing: `the packages cannot be installed: ${failure}` };
 }
 
-const INSTALL = ['install', '--quiet', '--no-compile', '--disable-pip-version-check'];
+const INSTALL = ['install', '--quiet', '--no-compile', '--disable-pip-version-check', '--retries', '1'];
 
 /** Writes what is generated of clients/python. @returns {string | undefined} why not */
 export function generatePythonClient() {
