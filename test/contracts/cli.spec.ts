@@ -172,7 +172,7 @@ const FORMER: readonly [line: string, exit: number, ...called: string[]][] = [
   ['disconnect', 2],
   ['sweep', 0, 'getLatestSweep', 'startSweep'],
   ['sweep --json', 0, 'getLatestSweep', 'startSweep'],
-  ['sweep --wait', 0, 'getLatestSweep', 'startSweep', 'getSweep'],
+  ['sweep --wait', 0, 'getLatestSweep', 'startSweep', 'streamEvents', 'getSweep'],
   ['sweep --latest', 0, 'getLatestSweep'],
   ['sweep --latest --wait', 2],
   ['cluster', 0, 'getCluster'],

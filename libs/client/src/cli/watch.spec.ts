@@ -110,3 +110,24 @@ it('a refusal of the stream ends it', async () => {
   expect(await server.cli(['connections', 'list', '--watch'])).toMatchObject({ exit: 3, out: '' });
   expect((await server.cli(['connections', 'list', '--watch', '--cursor', 'x'])).exit).toBe(2);
 });
+
+it.each([200, 403])('a sweep is waited for, whether or not the key may read events: %i', async (status) => {
+  const running = { sweep_id: 's', state: 'running', complete: null };
+  const reads: string[] = [];
+  server.answer = (response, { method, url = '' }) => {
+    if (url.startsWith('/v1/events')) {
+      stream = response.writeHead(status, { 'content-type': status === 200 ? 'text/event-stream' : 'text/plain' });
+      if (status === 200) stream.flushHeaders();
+      else stream.end();
+      return;
+    }
+    if (method === 'POST') return void response.end(JSON.stringify({ sweep_id: 's', state: 'requested' }));
+    reads.push(url);
+    const sweep = reads.length < 3 ? running : { ...running, state: 'ended', complete: true };
+    response.end(JSON.stringify(url.endsWith('latest') ? running : { sweep_id: 's', state: sweep.state, sweep }));
+    if (reads.length === 2 && status === 200) emit();
+  };
+  const { exit, out } = await server.cli(['cluster', 'sweep', '--wait', '--json']);
+  expect([exit, JSON.parse(out)]).toEqual([0, { ...running, state: 'ended', complete: true }]);
+  expect(reads).toEqual(['/v1/cluster/sweeps/latest', '/v1/cluster/sweeps/s', '/v1/cluster/sweeps/s']);
+});

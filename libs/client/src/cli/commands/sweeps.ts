@@ -3,12 +3,15 @@ import type { CloudConnector } from '../../cloud-connector.js';
 import { ProblemError } from '../../errors.js';
 import type { Sweep } from '../../generated/types.gen.js';
 import { pause } from '../../pause.js';
+import { afterChanges } from '../changes.js';
 import type { Context } from '../context.js';
 import { EXIT, UsageError } from '../failures.js';
 import type { Output } from '../output.js';
 
-/** A key that may sweep need not be allowed to read events, so the progress is read again. */
-const SWEEP_POLL_MS = 1000;
+/** The event may be missing: the process that has to emit it may die. */
+const READ_AGAIN_MS = 5000;
+/** Without events. */
+const POLL_MS = 1000;
 
 export async function startSweep({ connector, args, out }: Context): Promise<number> {
   const before = await latestSweep(connector);
@@ -28,16 +31,33 @@ async function endOfSweep(
   id: string | undefined,
   before: Sweep | undefined,
 ): Promise<Sweep> {
-  for (;;) {
-    if (id === undefined) {
-      const latest = await latestSweep(connector);
-      if (latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id) return latest;
-    } else {
-      const { state, sweep } = await withRetryAfter(() => connector.getSweep(id));
-      if (state === 'ended' && sweep !== null) return sweep;
-    }
-    await pause(SWEEP_POLL_MS, undefined);
+  const done = new AbortController();
+  let found: Sweep | undefined;
+  const look = async (): Promise<void> => {
+    found = id === undefined ? await endedSince(connector, before) : await endedSweep(connector, id);
+    if (found !== undefined) done.abort();
+  };
+  try {
+    await afterChanges(connector, { types: ['sweep.ended'], everyMs: READ_AGAIN_MS }, done.signal, look);
+  } catch (error) {
+    // A key that may sweep need not be allowed to read events.
+    if (!(error instanceof ProblemError)) throw error;
   }
+  for (;;) {
+    if (found !== undefined) return found;
+    await pause(POLL_MS, undefined);
+    await look();
+  }
+}
+
+async function endedSweep(connector: CloudConnector, id: string): Promise<Sweep | undefined> {
+  const { state, sweep } = await withRetryAfter(() => connector.getSweep(id));
+  return state === 'ended' && sweep !== null ? sweep : undefined;
+}
+
+async function endedSince(connector: CloudConnector, before: Sweep | undefined): Promise<Sweep | undefined> {
+  const latest = await latestSweep(connector);
+  return latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id ? latest : undefined;
 }
 
 export async function sweepStatus({ connector, args, out }: Context): Promise<number> {
