@@ -77,14 +77,14 @@ test('every host that is online is asked', async () => {
 test('a host that is away gets its message when it comes, and a second run sends nothing twice', async () => {
   await fleet.stop();
   await api.untilConnection('device-0002', ({ state }) => state === 'offline');
-  expect(await run('ask.mjs', 'device-0002')).toMatch(/^\S+ held null$/m);
+  expect(await run('ask.mjs', 'device-0002')).toMatch(/^[0-9a-f-]{36} held null$/m);
   fleet = startFleet({ dir, count: 2, mqttUrl });
   const output = await waitUntil(async () => {
     const printed = await run('ask.mjs', 'device-0002');
-    expect(printed).toMatch(/^\S+ answered \{/m);
+    expect(printed).toMatch(/^[0-9a-f-]{36} answered \{/m);
     return printed;
   });
-  const [id = ''] = /^\S+(?= answered \{)/m.exec(output) ?? [];
+  const [id = ''] = /^[0-9a-f-]{36}(?= answered \{)/m.exec(output) ?? [];
   const { body } = await api.call<{ data: (MessageView & { directive: string })[] }>(
     'GET',
     '/v1/connections/device-0002/messages',
