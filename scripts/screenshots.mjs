@@ -1,5 +1,5 @@
 /**
- * `npm run screenshots`: pictures of each view of the console, written to docs/images. It starts a system of its own with 25 devices,
+ * `npm run screenshots`: pictures of each view of the console and of the command-line tool, written to docs/images. It starts a system of its own with 25 devices,
  * some of which are called or forced off, so that each view has something to show. It takes five minutes: the charts have a value a minute.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { chromium } from 'playwright-core';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms, findProgram } from './setup.mjs';
+import { pictureOfTerminal } from './terminal-picture.mjs';
 import { startFleet, startStack, stopAll, waitUntil } from './stack.mjs';
 
 const DEVICES = 25;
@@ -38,6 +39,13 @@ const PICTURES = [
   { name: 'overview', path: '', shows: 'nothing corrected', first: 'minutes' },
   { name: 'overview-dark', path: '', shows: 'nothing corrected', scheme: 'dark' },
   { name: 'overview-phone', path: '', shows: 'nothing corrected', size: PHONE },
+];
+
+/** What the picture of the terminal shows. */
+const COMMANDS = [
+  'connections list --prefix device-000 --limit 5',
+  `messages call device-0001 demo:work --payload '{"steps": 3}'`,
+  'messages list --limit 4',
 ];
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-screenshots-'));
@@ -71,6 +79,9 @@ async function main() {
     args: ['--no-sandbox', '--disable-gpu'],
   });
   try {
+    const env = { CLOUD_CONNECTOR_URL: gateway.url };
+    await pictureOfTerminal(browser, join(images, 'terminal.png'), COMMANDS, env);
+    console.log('docs/images/terminal.png');
     for (const picture of PICTURES) await take(browser, gateway.url, picture, call);
   } finally {
     await browser.close();
