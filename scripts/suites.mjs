@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /** Projects of jest.config.cjs that `npm test` leaves out; their specs are in the folder of test with that name. */
 export const SEPARATE = ['brokers'];
 
-/** npm scripts, in this order. */
+/** npm scripts, which run at the same time. */
 export const CHECKS = ['lint', 'typecheck', 'boundaries'];
 
 const SLOWEST_FILES = 10;
