@@ -1,0 +1,51 @@
+"""
+Asks every host that is online, and one that may be away.
+
+    python ask.py [client id of the host that may be away]
+
+CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes connections:read, messages:read and messages:write.
+"""
+
+import json
+import os
+import sys
+from datetime import timedelta
+
+from cloud_connector_client import CallError, CloudConnector, ProblemError, UnreachableError
+
+
+def ask(connector: CloudConnector, client_id: str) -> None:
+    """Sends a message, and waits for what the host answers."""
+    try:
+        answer = connector.call(client_id, "demo:ping", {"hello": client_id}, timeout=10)
+        print(client_id, "answered", json.dumps(answer))
+    except CallError as error:
+        print(client_id, error.status, error.details)
+    except ProblemError as error:
+        print(client_id, "refused:", error.detail, error.request_id)
+    except UnreachableError as error:
+        print(client_id, "outcome unknown:", error)
+
+
+def order(connector: CloudConnector, client_id: str, key: str) -> None:
+    """Sends a message that waits for its host for an hour. A second run with the same key sends nothing twice."""
+    accepted = connector.send_message(
+        client_id,
+        "demo:work",
+        {"steps": 2},
+        ttl=timedelta(hours=1),
+        response_timeout=60,
+        idempotency_key=key,
+    )
+    message = connector.read_message(accepted.message_id)
+    print(message.message_id, message.status, json.dumps(message.answer and message.answer.payload))
+
+
+if __name__ == "__main__":
+    url = os.environ.get("CLOUD_CONNECTOR_URL", "http://127.0.0.1:3000")
+    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as service:
+        for connection in service.connections(state="online", type="host"):
+            print(connection.client_id, connection.facts and connection.facts.get("fqdn"))
+            ask(service, connection.client_id)
+        if len(sys.argv) > 1:
+            order(service, sys.argv[1], f"order-{sys.argv[1]}")

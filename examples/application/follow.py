@@ -1,0 +1,40 @@
+"""
+Follows what happens, and goes on after the last event when it is started again.
+
+    python follow.py [file that keeps the position, position.txt by default]
+
+CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes events:read and messages:read.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from cloud_connector_client import CloudConnector, models
+
+TYPES = ["connection.online", "connection.offline", "message.status", "client.message"]
+
+
+def keep(file: Path, position: str) -> None:
+    """Keeps the position only after the event has been handled: after a crash an event may come twice, and none is missed."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(position)
+    new.replace(file)
+
+
+if __name__ == "__main__":
+    url = os.environ.get("CLOUD_CONNECTOR_URL", "http://127.0.0.1:3000")
+    file = Path(sys.argv[1] if len(sys.argv) > 1 else "position.txt")
+    last_event_id = file.read_text() if file.exists() else None
+    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as service:
+        for event in service.events(types=TYPES, last_event_id=last_event_id):
+            if isinstance(event, models.MessageStatusEvent):
+                print(event.client_id, event.message_id, event.status, flush=True)
+            elif isinstance(event, models.ClientMessageEvent):
+                print(event.client_id, "says", event.directive, json.dumps(event.payload), flush=True)
+            elif isinstance(event, models.GapEvent):
+                print("events may be missing: read again what you follow", flush=True)
+            else:
+                print(event.client_id, event.type, flush=True)
+            keep(file, event.id)
