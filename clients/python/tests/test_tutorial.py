@@ -1,0 +1,83 @@
+"""The programs of docs/tutorials/application.md do what it says, against a whole system. `npm run test:python` starts one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cloud_connector_client import CloudConnector
+
+PROGRAMS = Path(__file__).parent.parent.parent.parent / "examples" / "application"
+URL = os.environ.get("CLOUD_CONNECTOR_URL", "")
+DEVICE = os.environ.get("DEVICE_ID", "")
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "src")}
+
+pytestmark = pytest.mark.skipif(URL == "", reason="needs a system")
+
+
+def run(*args: str) -> str:
+    return subprocess.run(
+        [sys.executable, *args], check=True, capture_output=True, text=True, timeout=60, env=ENV
+    ).stdout
+
+
+@contextmanager
+def following(position: Path) -> Iterator[Iterator[str]]:
+    """The lines that follow.py prints."""
+    command = [sys.executable, str(PROGRAMS / "follow.py"), str(position)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENV)
+    assert program.stdout is not None
+    try:
+        yield iter(program.stdout)
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+
+
+def ping() -> str:
+    with CloudConnector(URL) as connector:
+        return connector.send_message(DEVICE, "demo:ping", wait=10).message_id
+
+
+def test_every_host_that_is_online_is_asked_and_an_order_is_sent_once() -> None:
+    first = run(str(PROGRAMS / "ask.py"), DEVICE)
+    assert f'{DEVICE} answered {{"pong": {{"hello": "{DEVICE}"}}}}\n' in first
+    order = re.compile(r"^([0-9a-f-]{36}) (\w+) ", re.MULTILINE)
+    sent = order.search(first)
+    assert sent is not None, first
+    with CloudConnector(URL) as connector:
+        connector.wait(sent[1], timeout=20)
+    again = order.search(run(str(PROGRAMS / "ask.py"), DEVICE))
+    assert again is not None
+    assert again.groups() == (sent[1], "answered")
+
+
+def test_a_program_that_follows_events_goes_on_after_the_last_one(tmp_path: Path) -> None:
+    position = tmp_path / "position.txt"
+    with following(position) as lines:
+        # The stream is open at an unknown moment, so messages are sent until one of them is seen.
+        with subprocess.Popen([sys.executable, "-c", PINGS], env=ENV) as pings:
+            next(lines)
+            pings.kill()
+        missing = ping()
+        assert any(missing in line for line in lines)
+    missed = ping()
+    with following(position) as lines:
+        assert any(missed in line and "answered" in line for line in lines)
+
+
+PINGS = """
+import os
+from cloud_connector_client import CloudConnector
+with CloudConnector(os.environ["CLOUD_CONNECTOR_URL"]) as connector:
+    while True:
+        connector.send_message(os.environ["DEVICE_ID"], "demo:ping", wait=10)
+"""
