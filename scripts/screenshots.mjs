@@ -1,5 +1,6 @@
 /**
- * `npm run screenshots`: pictures of each view of the console and of the command-line tool, written to docs/images. It starts a system of its own with 25 devices,
+ * `npm run screenshots`: pictures of each view of the console and of the command-line tool, written to docs/images; `-- NAME …` takes
+ * some of them. It starts a system of its own with 25 devices,
  * some of which are called or forced off, so that each view has something to show. It takes five minutes: the charts have a value a minute.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -43,9 +44,9 @@ const PICTURES = [
 
 /** What the picture of the terminal shows. */
 const COMMANDS = [
-  'connections list --prefix device-000 --limit 5',
+  'connections list --prefix device-002',
   `messages call device-0001 demo:work --payload '{"steps": 3}'`,
-  'messages list --limit 4',
+  'connections messages device-0001',
 ];
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-screenshots-'));
@@ -79,13 +80,22 @@ async function main() {
     args: ['--no-sandbox', '--disable-gpu'],
   });
   try {
-    const env = { CLOUD_CONNECTOR_URL: gateway.url };
-    await pictureOfTerminal(browser, join(images, 'terminal.png'), COMMANDS, env);
-    console.log('docs/images/terminal.png');
-    for (const picture of PICTURES) await take(browser, gateway.url, picture, call);
+    if (isWanted('terminal')) {
+      const env = { CLOUD_CONNECTOR_URL: gateway.url };
+      await pictureOfTerminal(browser, join(images, 'terminal.png'), COMMANDS, env);
+      console.log('docs/images/terminal.png');
+    }
+    for (const picture of PICTURES.filter(({ name }) => isWanted(name)))
+      await take(browser, gateway.url, picture, call);
   } finally {
     await browser.close();
   }
+}
+
+/** Names as arguments choose pictures; without them all are taken. */
+function isWanted(/** @type {string} */ name) {
+  const names = process.argv.slice(2);
+  return names.length === 0 || names.includes(name);
 }
 
 /** @typedef {(method: string, path: string, body?: unknown) => Promise<any>} Caller */

@@ -35,5 +35,6 @@ function outputOf(command, env) {
     env: { ...process.env, ...env, TERM: 'xterm-256color' },
   });
   if (status !== 0) throw new Error(`cloud-connector ${command} ended with ${status}: ${stdout}`);
-  return stdout.replaceAll('\r', '');
+  // A progress bar is drawn again and again over the same line.
+  return stdout.replaceAll('\r\n', '\n').replace(/^.*\r/gm, '');
 }

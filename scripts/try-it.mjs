@@ -1,4 +1,7 @@
-/** The command that `npm start` prints to try the system with: its response has the answer of a device. */
+/** The commands that `npm start` prints to try the system with: they print the answer of a device. */
+
+/** Where the command-line tool looks without being asked to look elsewhere. */
+const DEFAULT_URL = 'http://127.0.0.1:3000';
 
 /**
  * @param {{ api: string, mqttUrl: string, devices: number, env: NodeJS.ProcessEnv }} about
@@ -10,7 +13,12 @@ export function tryIt({ api, mqttUrl, devices, env }) {
   const send = (/** @type {string} */ id) =>
     `curl -s -X POST ${api}/v1/connections/${id}/messages${header} -H 'content-type: application/json' -H 'prefer: wait=10' ` +
     `-d '{"directive":"demo:ping","payload":{"hello":"device"}}'`;
-  if (devices > 0) return [...key, send('device-0001')];
+  const tool = [
+    ...(api === DEFAULT_URL ? [] : [`CLOUD_CONNECTOR_URL=${api}`]),
+    ...(key.length > 0 ? ['CLOUD_CONNECTOR_TOKEN="$KEY"'] : []),
+    `npx --no-install cloud-connector messages call device-0001 demo:ping --payload '{"hello":"device"}'`,
+  ];
+  if (devices > 0) return [...key, tool.join(' '), send('device-0001')];
   return [
     ...key,
     `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; ${send('my-host')}; kill $!`,

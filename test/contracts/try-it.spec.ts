@@ -3,19 +3,30 @@ import { tryIt } from '../../scripts/try-it.mjs';
 
 const system = { api: 'http://127.0.0.1:3000', mqttUrl: 'mqtt://127.0.0.1:1883' };
 
-it.each([0, 3])('the first message takes one command without credentials, with %i devices', (devices) => {
+it.each([
+  { devices: 0, commands: 1 },
+  { devices: 3, commands: 2 },
+])('the first message takes one command without credentials, with $devices devices', ({ devices, commands }) => {
   const lines = tryIt({ ...system, devices, env: {} });
-  expect(lines).toHaveLength(1);
-  expect(lines[0]).not.toContain('authorization');
-  expect(lines[0]).toContain("-H 'prefer: wait=");
+  expect(lines).toHaveLength(commands);
+  expect(lines.join()).not.toContain('authorization');
+  expect(lines.at(-1)).toContain("-H 'prefer: wait=");
+});
+
+it('the command-line tool is pointed to another address, and gets the key', () => {
+  const elsewhere = { ...system, api: 'http://127.0.0.1:4711' };
+  const [, line] = tryIt({ ...elsewhere, devices: 3, env: { API_KEYS_FILE: '/keys/api.json' } });
+  expect(line).toMatch(
+    /^CLOUD_CONNECTOR_URL=http:\/\/127.0.0.1:4711 CLOUD_CONNECTOR_TOKEN="\$KEY" npx --no-install cloud-connector/,
+  );
 });
 
 it.each([0, 3])(
   'the commands make a key if there is a key file, and every request carries it, with %i devices',
   (devices) => {
-    const [make = '', use = ''] = tryIt({ ...system, devices, env: { API_KEYS_FILE: '/keys/api.json' } });
+    const [make = '', ...uses] = tryIt({ ...system, devices, env: { API_KEYS_FILE: '/keys/api.json' } });
     expect(make).toMatch(/^KEY=\$\(npm run --silent key -- create .* --file '\/keys\/api\.json'\)/);
-    const requests = use.match(/\bcurl [^;]*/g) ?? [];
+    const requests = uses.join('; ').match(/\bcurl [^;]*/g) ?? [];
     expect(requests.length).toBeGreaterThan(0);
     for (const request of requests) expect(request).toContain('"authorization: Bearer $KEY"');
   },
