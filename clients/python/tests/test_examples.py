@@ -1,15 +1,22 @@
-"""The Python in the documents runs, against a whole system. `npm run test:python` starts one."""
+"""The Python in the documents has correct types, and runs against a whole system. `npm run test:python` starts one."""
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent.parent
+HERE = Path(__file__).parent.parent
+ROOT = HERE.parent.parent
+EACH = pytest.mark.parametrize(
+    ("path", "heading"),
+    [("clients/python/README.md", "# Cloud Connector for Python"), ("docs/clients.md", "## The Python client")],
+)
 URL = os.environ.get("CLOUD_CONNECTOR_URL", "")
 DEVICE = os.environ.get("DEVICE_ID", "")
 
@@ -30,11 +37,17 @@ def blocks_of(path: str, heading: str) -> str:
     return "\n".join(code)
 
 
+@EACH
+def test_the_examples_of_a_document_have_correct_types(path: str, heading: str, tmp_path: Path) -> None:
+    file = tmp_path / "example.py"
+    file.write_text(blocks_of(path, heading), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", str(file)]
+    result = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+
+
 @pytest.mark.skipif(URL == "", reason="needs a system")
-@pytest.mark.parametrize(
-    ("path", "heading"),
-    [("clients/python/README.md", "# Cloud Connector for Python"), ("docs/clients.md", "## The Python client")],
-)
+@EACH
 def test_the_examples_of_a_document_run(path: str, heading: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = blocks_of(path, heading)
     assert "http://127.0.0.1:3000" in code
