@@ -1,6 +1,7 @@
 /** `docs/asyncapi.yaml` is a valid AsyncAPI document, and says of the MQTT side what the code does. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as protocol from '@app/protocol';
 import {
   DEFAULT_IN_TOPIC,
   DEFAULT_OUT_TOPIC,
@@ -26,17 +27,29 @@ const OUTBOUND_SCHEMAS = {
 /** An empty payload is no envelope, so it has no `type` and no schema in the code. */
 const WITHOUT_ENVELOPE = 'handshake-removal';
 
-/** Members of an object schema, and of the objects within it. */
-interface ObjectShape {
-  type?: unknown;
+/** The parser writes the name of a schema there; generators take it from there. */
+const NAME = 'x-parser-schema-id';
+
+/** What a schema says, and those within it. */
+interface Shape {
+  $ref?: string;
+  type?: string | string[];
   const?: unknown;
   required?: string[];
-  properties?: Record<string, ObjectShape>;
+  properties?: Record<string, Shape>;
+  items?: Shape;
+  description?: string;
+  [NAME]?: string;
+  [keyword: string]: unknown;
 }
+
+/** Keywords that a generator makes types and checks of. The code has patterns beside formats, and the document has none. */
+const COMPARED = ['const', 'format', 'minLength', 'maxLength', 'minimum', 'maximum'];
 
 interface DescribedMessage {
   name: string;
-  schema: ObjectShape;
+  schemaName: string;
+  schema: Shape;
   examples: unknown[];
 }
 
@@ -56,7 +69,8 @@ beforeAll(async () => {
 function described(channel: string): DescribedMessage[] {
   return (document.channels().get(channel)?.messages().all() ?? []).map((message) => ({
     name: message.name() ?? '',
-    schema: message.payload()?.json() as ObjectShape,
+    schemaName: message.payload()?.id() ?? '',
+    schema: message.payload()?.json() as Shape,
     examples: message
       .examples()
       .all()
@@ -68,24 +82,39 @@ function envelopes(channel: string): DescribedMessage[] {
   return described(channel).filter(({ name }) => name !== WITHOUT_ENVELOPE);
 }
 
-/** Required and known members, at each depth that the document describes. */
-function outline({ properties = {}, required = [] }: ObjectShape): unknown {
+/** What the document and the code must both say, at each depth. A reference of the code stands for any JSON value. */
+function outline({ $ref, type = [], required = [], properties, items, ...rest }: Shape): unknown {
+  if ($ref !== undefined) return outline({});
   return {
-    required: required.toSorted(),
-    members: Object.fromEntries(
-      Object.keys(properties)
-        .toSorted()
-        .map((name) => {
-          const member = properties[name];
-          return [name, member?.properties === undefined ? 'value' : outline(member)];
-        }),
-    ),
+    types: [type].flat().map((one) => (one === 'integer' ? 'number' : one)),
+    ...Object.fromEntries(COMPARED.filter((keyword) => keyword in rest).map((keyword) => [keyword, rest[keyword]])),
+    ...(properties && { required: required.toSorted() }),
+    ...(properties && {
+      members: Object.fromEntries(Object.entries(properties).map(([name, member]) => [name, outline(member)])),
+    }),
+    ...(items && { items: outline(items) }),
   };
 }
 
-/** JSON objects only: a message's payload from an application may be anything, which zod writes as a reference. */
 function outlineOf(schema: z.ZodType): unknown {
-  return outline(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as ObjectShape);
+  return outline(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Shape);
+}
+
+/** What a generator makes an `AnonymousSchema`, or `any`, of. */
+function faultsOf(name: string, { description, properties = {}, ...rest }: Shape): string[] {
+  return [
+    ...(description ? [] : [`${name} has no description`]),
+    ...['anyOf', 'oneOf', 'allOf', 'not', 'if'].filter((word) => word in rest).map((word) => `${name} has ${word}`),
+    ...Object.entries(properties).flatMap(([memberName, member]) => {
+      const where = `${name}.${memberName}`;
+      const isNamed = !member[NAME]?.startsWith('<anonymous');
+      return [
+        ...(isNamed || member.type !== 'object' ? [] : [`${where} is an object without a name`]),
+        ...(member.type === undefined && !member.description?.startsWith('Any JSON') ? [`${where} has no type`] : []),
+        ...(isNamed ? [] : faultsOf(where, member)),
+      ];
+    }),
+  ];
 }
 
 test('the document is valid', () => {
@@ -171,7 +200,12 @@ describe.each([
     expect(envelopes(channel).map(({ name }) => name)).toEqual(types);
   });
 
-  test.each(Object.keys(schemas))('have the members of the schema of the code: %s', (type) => {
+  test.each(Object.entries(schemas))('have a named schema, with the name of the code: %s', (type, schema) => {
+    const message = envelopes(channel).find(({ name }) => name === type);
+    expect(Object.entries(protocol)).toContainEqual([message?.schemaName, schema]);
+  });
+
+  test.each(Object.keys(schemas))('have the members, types and limits of the schema of the code: %s', (type) => {
     const message = envelopes(channel).find(({ name }) => name === type);
     expect(outline(message?.schema ?? {})).toEqual(outlineOf(schemas[type] ?? z.never()));
   });
@@ -184,6 +218,25 @@ describe.each([
       else expect(schemas[type]?.safeParse(example).error?.issues ?? []).toEqual([]);
     }
   });
+});
+
+test('every object has a name, every schema and member a text, and no schema is a union', () => {
+  const named = document.components().schemas().all();
+  expect(named.flatMap((schema) => faultsOf(schema.id(), schema.json<Shape>()))).toEqual([]);
+  for (const channel of ['in', 'out'])
+    expect(described(channel).filter(({ schemaName }) => !named.some((one) => one.id() === schemaName))).toEqual([]);
+});
+
+test.each([
+  ['host-handshake', { canonical_facts: {} }],
+  ['message-progress', {}],
+])('%s needs at least one member, in the document and in the code', (type, payload) => {
+  const message = envelopes('in').find(({ name }) => name === type);
+  const example = message?.examples[0] as object;
+  const fits = z.fromJSONSchema(message?.schema as Parameters<typeof z.fromJSONSchema>[0]);
+  expect(fits.safeParse(example).success).toBe(true);
+  expect(fits.safeParse({ ...example, payload }).success).toBe(false);
+  expect(parseInbound(JSON.stringify({ ...example, payload })).ok).toBe(false);
 });
 
 test.each(['in', 'out'])('the examples on "%s" fit the schemas beside them', (channel) => {
