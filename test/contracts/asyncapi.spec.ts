@@ -35,6 +35,7 @@ interface Shape {
   $ref?: string;
   type?: string | string[];
   const?: unknown;
+  enum?: unknown[];
   required?: string[];
   properties?: Record<string, Shape>;
   items?: Shape;
@@ -44,7 +45,7 @@ interface Shape {
 }
 
 /** Keywords that a generator makes types and checks of. The code has patterns beside formats, and the document has none. */
-const COMPARED = ['const', 'format', 'minLength', 'maxLength', 'minimum', 'maximum'];
+const COMPARED = ['format', 'minLength', 'maxLength', 'minimum', 'maximum'];
 
 interface DescribedMessage {
   name: string;
@@ -82,11 +83,12 @@ function envelopes(channel: string): DescribedMessage[] {
   return described(channel).filter(({ name }) => name !== WITHOUT_ENVELOPE);
 }
 
-/** What the document and the code must both say, at each depth. A reference of the code stands for any JSON value. */
+/** What the document and the code must both say, at each depth; an enum of one value is a `const`. A reference of the code stands for any JSON value. */
 function outline({ $ref, type = [], required = [], properties, items, ...rest }: Shape): unknown {
   if ($ref !== undefined) return outline({});
   return {
     types: [type].flat().map((one) => (one === 'integer' ? 'number' : one)),
+    values: rest.enum ?? [rest.const],
     ...Object.fromEntries(COMPARED.filter((keyword) => keyword in rest).map((keyword) => [keyword, rest[keyword]])),
     ...(properties && { required: required.toSorted() }),
     ...(properties && {
