@@ -1,40 +1,42 @@
-/** The Python with which clients/python is generated and tested: an environment of its own, cached by what is installed in it. */
+/** Python with the packages of a list: an environment of its own, cached by what is installed in it. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { ROOT } from './setup.mjs';
 
 export const PYTHON_CLIENT = join(ROOT, 'clients/python');
 const REQUIREMENTS = join(PYTHON_CLIENT, 'requirements.txt');
 const CACHE = join(ROOT, 'node_modules/.cache/python');
 const CANDIDATES = ['python3', '/usr/bin/python3'];
-/** The oldest Python that the client supports. */
-const SUPPORTED = 'import sys, venv; sys.exit(sys.version_info < (3, 10))';
+/** The oldest Python that clients/python supports. */
+const OLDEST = '3.10';
 /** A registry that does not answer must not hold up the other checks. */
 const INSTALL_MS = 300_000;
 
 /**
- * Installs what is missing.
+ * Installs what is missing. Programs of the packages run as modules: they do not know the folder in which they are.
+ * @param {{ requirements?: string, oldest?: string }} [options] by default, those of clients/python
  * @returns {{ python: string } | { missing: string }} the program, or why there is none: "no Python", for example
  */
-export function ensurePython() {
-  const base = CANDIDATES.find((program) => succeeds(program, ['-c', SUPPORTED]));
-  if (base === undefined) return { missing: 'no Python of 3.10 or newer' };
+export function ensurePython({ requirements = REQUIREMENTS, oldest = OLDEST } = {}) {
+  const supported = `import sys, venv; sys.exit(sys.version_info < (${oldest.replace('.', ',')}))`;
+  const base = CANDIDATES.find((program) => succeeds(program, ['-c', supported]));
+  if (base === undefined) return { missing: `no Python of ${oldest} or newer` };
   if (!succeeds(base, ['-m', 'pip', '--version'])) return { missing: 'no pip for Python' };
   const version = spawnSync(base, ['-c', 'import sys; print(sys.version, sys.prefix)'], { encoding: 'utf8' }).stdout;
-  const key = createHash('sha256').update(readFileSync(REQUIREMENTS)).update(version).digest('hex').slice(0, 16);
+  const key = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16);
   const folder = join(CACHE, key);
   const python = join(folder, 'bin/python');
   if (existsSync(python)) return { python };
-  process.stderr.write('Installing the Python packages of clients/python …\n');
+  process.stderr.write(`Installing the Python packages of ${relative(ROOT, dirname(requirements))} …\n`);
   // Finished under another name first: a run that was interrupted leaves nothing that looks complete.
   const unfinished = `${folder}.${process.pid}`;
   mkdirSync(CACHE, { recursive: true });
   rmSync(unfinished, { recursive: true, force: true });
   const failure =
     failureOf(base, ['-m', 'venv', '--without-pip', unfinished]) ??
-    failureOf(base, ['-m', 'pip', '--python', join(unfinished, 'bin/python'), ...INSTALL, '-r', REQUIREMENTS]);
+    failureOf(base, ['-m', 'pip', '--python', join(unfinished, 'bin/python'), ...INSTALL, '-r', requirements]);
   if (failure === undefined) renameSync(unfinished, folder);
   else rmSync(unfinished, { recursive: true, force: true });
   return failure === undefined ? { python } : { missing: `the packages cannot be installed: ${failure}` };
