@@ -26,14 +26,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-const MANAGEMENT = [
-  '/metrics',
-  '/docs',
-  '/docs/',
-  '/docs/swagger-ui-init.js',
-  '/docs/swagger-ui-bundle.js',
-  '/openapi.json',
-];
+const MANAGEMENT = ['/metrics', '/docs', '/docs/', '/docs/start.js', '/docs/swagger-ui-bundle.js', '/openapi.json'];
 
 async function status(url: string, authorization?: string): Promise<number> {
   const response = await fetch(url, authorization === undefined ? {} : { headers: { authorization } });

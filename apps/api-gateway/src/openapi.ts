@@ -1,4 +1,4 @@
-/** The OpenAPI document at `/openapi.json`, and its rendering at `/docs`. */
+/** The OpenAPI document, made of the controllers and their schemas. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiExcludeController, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { HealthController, MetricsController } from '@app/platform';
@@ -10,6 +10,7 @@ import { EventFilter } from './events/events-query.dto.js';
 import { ProblemBody } from './http/problem.js';
 import { BatchItem } from './messages/message.dto.js';
 import { completed } from './openapi/completed.js';
+import { serveDocument } from './openapi/document-pages.js';
 import type { OpenApiSettings } from './openapi/openapi.settings.js';
 import { OpenApiSchemas } from './openapi/openapi-schemas.js';
 
@@ -84,11 +85,6 @@ function head(publicUrl: string): Omit<OpenAPIObject, 'paths'> {
   return builder.build();
 }
 
-export function serveOpenApi(app: NestFastifyApplication, { PUBLIC_URL }: OpenApiSettings): void {
-  const document = buildOpenApi(app, PUBLIC_URL);
-  SwaggerModule.setup('docs', app, document, {
-    jsonDocumentUrl: 'openapi.json',
-    raw: ['json'],
-    customSiteTitle: 'Cloud Connector API',
-  });
+export function serveOpenApi(app: NestFastifyApplication, settings: OpenApiSettings): void {
+  serveDocument(app.getHttpAdapter().getInstance(), buildOpenApi(app, settings.PUBLIC_URL), settings);
 }

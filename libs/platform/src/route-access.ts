@@ -4,8 +4,8 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 export type Access =
   /** Open to everybody, for probes. */
   | { audience: 'public' }
-  /** Open to everybody, on the port of the API: the pages that use it. */
-  | { audience: 'console' }
+  /** Open to everybody, on the port of the API: pages that use it, and their files. */
+  | { audience: 'page' }
   /** For operators of the service: it can be disabled, or served on a separate port. */
   | { audience: 'management' }
   /** For callers that hold the scope; null: for all callers. `act`: name of the operator's action in the audit log. */

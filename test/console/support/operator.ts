@@ -32,7 +32,7 @@ export class Operator {
     return new Operator(await chromium.launch({ executablePath, args: ARGUMENTS }), url);
   }
 
-  /** Opens a view in a session of its own, as somebody who has logged in; without a key, as a stranger. */
+  /** Opens a view, or another page by its path from the root, in a session of its own, as somebody who has logged in; without a key, as a stranger. */
   async visit(path: string, key?: string, size = DESKTOP): Promise<Visit> {
     const context = await this.browser.newContext({ viewport: size });
     this.sessions.add(context);
@@ -48,7 +48,7 @@ export class Operator {
       if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
         faults.push(message.text());
     });
-    await page.goto(`${this.url}/console/${path}`);
+    await page.goto(new URL(path, `${this.url}/console/`).href);
     return { page, faults };
   }
 

@@ -44,8 +44,8 @@ export const accessSettings = {
   }),
   ...section('HTTP', {
     MANAGEMENT_PORT: optionalInteger(1, 65_535).describe(
-      'Port for `/metrics`, `/docs` and `/openapi.json`, which are then served on no other port. Unset: they are ' +
-        'served on `PORT`, and in production not at all.',
+      'Port for `/metrics`, and for `/docs` and `/openapi.json` unless `DOCS` is `public`, which are then served on no other ' +
+        'port. Unset: they are served on `PORT`, and in production not at all.',
     ),
     TRUSTED_PROXIES: parsed('none', parseProxies).describe(
       'Addresses and networks, separated by commas, whose `X-Forwarded-For` is trusted. Set it behind a proxy: ' +

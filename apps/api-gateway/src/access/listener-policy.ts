@@ -1,5 +1,5 @@
 /**
- * Which port serves which routes. The API and the console are served on `PORT`. Metrics and documents are for operators: they are served on
+ * Which port serves which routes. The API and the pages that use it are served on `PORT`. Metrics and documents are for operators: they are served on
  * `MANAGEMENT_PORT` only; if it is unset, on `PORT` in development, and not at all in production.
  */
 import type { Access } from '@app/platform';

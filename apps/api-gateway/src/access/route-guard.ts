@@ -16,8 +16,7 @@ import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
 import { includesScope, isClusterScope, isScope } from './scopes.js';
 
-/** Routes that Nest and Fastify add: they have no handler for a decorator. */
-const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
+/** Routes that Fastify adds for files. */
 const CONSOLE = /^\/console\//;
 
 export class UndeclaredRouteError extends Error {
@@ -201,8 +200,7 @@ function countHeader(headers: readonly string[], wanted: string): number {
 }
 
 function accessByPath(url: string): Access | undefined {
-  if (DOCUMENTS.test(url)) return { audience: 'management' };
-  return CONSOLE.test(url) ? { audience: 'console' } : undefined;
+  return CONSOLE.test(url) ? { audience: 'page' } : undefined;
 }
 
 /** @throws UndeclaredRouteError */

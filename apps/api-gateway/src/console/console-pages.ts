@@ -28,7 +28,7 @@ export function serveConsole(
     logger.warn({ folder }, 'there is no console: this gateway was built without it');
     return;
   }
-  const config: RouteShorthandOptions = { config: { access: { audience: 'console' } satisfies Access } };
+  const config: RouteShorthandOptions = { config: { access: { audience: 'page' } satisfies Access } };
   fastify.register(fastifyStatic, {
     root: folder,
     prefix: PREFIX,

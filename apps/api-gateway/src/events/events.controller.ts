@@ -7,7 +7,7 @@ import { RequestCaller, type Caller } from '../access/caller.js';
 import { scopeMissing } from '../access/refusals.js';
 import { StreamQuota } from '../access/stream-quota.js';
 import { Requires, includesScope } from '../access/scopes.js';
-import { Problem, Problems } from '../http/problem.js';
+import { Problem, Problems, wrongHeader } from '../http/problem.js';
 import { LastEventId } from '../http/request-headers.js';
 import { decodeCursor } from './event-cursor.js';
 import { EventFeed } from './event-feed.js';
@@ -87,6 +87,5 @@ function assertMayFollow({ scopes }: Caller, types: ReadonlySet<string>): void {
 function timeOf(lastEventId: string): number {
   const ms = decodeCursor(lastEventId);
   if (ms !== undefined) return ms;
-  const detail = 'Last-Event-ID must be the id of an event of this installation';
-  throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Last-Event-ID', detail }] });
+  throw wrongHeader('Last-Event-ID', 'must be the id of an event of this installation');
 }

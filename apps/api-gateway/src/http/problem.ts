@@ -86,6 +86,11 @@ export function unknownConnection(clientId: string): Problem {
   return new Problem('unknown-connection', `no client with the id "${clientId}" has ever registered`);
 }
 
+/** `detail`: what is wrong with the value of the header. */
+export function wrongHeader(name: string, detail: string): Problem {
+  return new Problem('invalid', `${name} ${detail}`, { errors: [{ in: 'header', name, detail }] });
+}
+
 const PlaceValue = z
   .enum(['path', 'query', 'header'])
   .meta({ id: 'ParameterPlace', description: 'Where a parameter stands.' });

@@ -2,7 +2,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { preferredWait } from './preference.js';
-import { Problem } from './problem.js';
+import { wrongHeader } from './problem.js';
 
 /** The id of the request; it is logged and sent back. */
 export const RequestId = createParamDecorator(
@@ -14,8 +14,7 @@ export const IdempotencyKey = createParamDecorator((_: unknown, context: Executi
   const key = context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key === 'string' && key.length >= 1 && key.length <= 128) return key;
-  const detail = 'Idempotency-Key must be 1 to 128 characters';
-  throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Idempotency-Key', detail }] });
+  throw wrongHeader('Idempotency-Key', 'must be 1 to 128 characters');
 });
 
 /** The seconds of `Prefer: wait=N`; undefined if the caller does not ask for a wait. */

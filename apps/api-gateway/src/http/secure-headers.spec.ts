@@ -41,7 +41,7 @@ describe('secureHeaders', () => {
     async (path) => {
       expect(await headersOf(path)).toEqual({
         ...EVERYWHERE,
-        'content-security-policy': `${NOTHING};script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;connect-src 'self'`,
+        'content-security-policy': `${NOTHING};script-src 'self';style-src 'self';img-src 'self' data:;connect-src 'self'`,
       });
     },
   );

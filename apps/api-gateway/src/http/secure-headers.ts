@@ -15,10 +15,10 @@ const SECURE_HEADERS = {
 /** For every response except the rendered documents. */
 export const DATA_HEADERS: Readonly<Record<string, string>> = { ...SECURE_HEADERS, 'cache-control': 'no-store' };
 
-/** For the rendered documents, which have scripts, and styles in the page. */
+/** For the page of the OpenAPI document, which has scripts and styles in files of its own. */
 const DOCUMENT_HEADERS: Readonly<Record<string, string>> = {
   ...SECURE_HEADERS,
-  'content-security-policy': `${NOTHING};script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;connect-src 'self'`,
+  'content-security-policy': `${NOTHING};script-src 'self';style-src 'self';img-src 'self' data:;connect-src 'self'`,
 };
 
 /** For the console, which may run scripts of its own only, and speaks to this gateway and to the issuer of its log-in. */

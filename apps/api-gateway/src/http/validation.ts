@@ -1,13 +1,10 @@
 /** Validates bodies and parameters with their zod schemas. A problem names each wrong member and what is expected. */
-import { StandardSchemaValidationPipe, type ArgumentMetadata } from '@nestjs/common';
+import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import { clientIdProblem } from '@app/protocol';
 import { z } from 'zod';
+import { issueTexts } from './issue-texts.js';
 import { pointerPart } from './pointer.js';
 import { Problem, type FieldProblem, type ParameterPlace } from './problem.js';
-
-type Issue = Parameters<
-  NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
->[0][number];
 
 /** The part of the request that a value is from. `name`: of one parameter; undefined for a whole query. */
 type Place = { in: ParameterPlace; name?: string | undefined } | 'body';
@@ -15,39 +12,43 @@ type Place = { in: ParameterPlace; name?: string | undefined } | 'body';
 const PLACES: Partial<Record<ArgumentMetadata['type'], ParameterPlace>> = { param: 'path', query: 'query' };
 /** Names that are shown; others are not, since a caller may have sent a key as a name. */
 const SHOWABLE = /^[a-z][a-z_]{0,39}$/i;
+/** Most errors of one problem. */
+const MOST_ERRORS = 20;
 
-class IssuesError extends Error {
-  constructor(readonly issues: readonly Issue[]) {
-    super('the value does not fit its schema');
+const TEXTS = { body: issueTexts(false), query: issueTexts(true) };
+
+/** Nest's own pipe removes members named `constructor` or `prototype`, which a payload may have, and has other texts. */
+class SchemaPipe implements PipeTransform {
+  transform(value: unknown, { type, data, schema }: ArgumentMetadata): unknown {
+    if (schema === undefined) return value;
+    if (!(schema instanceof z.ZodType)) throw new Error('a schema of the API is not one of zod');
+    const place = PLACES[type];
+    return readInput(schema, value, place === undefined ? 'body' : { in: place, name: data });
   }
 }
 
-/** Nest's pipe removes members named `constructor` or `prototype`, which a payload may have. */
-class UnalteringPipe extends StandardSchemaValidationPipe {
-  protected override stripProtoKeys(): void {
-    // Not needed: no body is merged into another object.
-  }
-
-  override async transform<Value>(value: Value, metadata: ArgumentMetadata): Promise<Value> {
-    try {
-      return await super.transform(value, metadata);
-    } catch (error) {
-      if (!(error instanceof IssuesError)) throw error;
-      const place = PLACES[metadata.type];
-      throw asProblem(error.issues, place === undefined ? 'body' : { in: place, name: metadata.data });
-    }
-  }
+export function validationPipe(): PipeTransform {
+  return new SchemaPipe();
 }
 
-export function validationPipe(): StandardSchemaValidationPipe {
-  return new UnalteringPipe({ exceptionFactory: (issues) => new IssuesError(issues) });
+/** The value as its schema reads it. @throws Problem that names each wrong member or parameter */
+export function readInput<Value>(schema: z.ZodType<Value>, value: unknown, place: Place = 'body'): Value {
+  const inQuery = place !== 'body' && place.in === 'query';
+  const { data, error } = schema.safeParse(value, { error: inQuery ? TEXTS.query : TEXTS.body });
+  if (error !== undefined) throw asProblem(error.issues, place);
+  return data;
 }
 
-/** The issues of a schema as a problem that names each member or parameter. */
-export function asProblem(issues: readonly Issue[], place: Place = 'body'): Problem {
-  const errors = issues.flatMap((issue) => toFieldProblems(issue, place)).slice(0, 20);
-  const first = errors[0];
-  return new Problem('invalid', first === undefined ? 'the request is not valid' : describe(first), { errors });
+function asProblem(issues: readonly z.core.$ZodIssue[], place: Place): Problem {
+  const errors = new Map<string, FieldProblem>();
+  for (const error of issues.flatMap((issue) => toFieldProblems(issue, place))) {
+    const name = 'pointer' in error ? error.pointer : error.name;
+    // The first one of a member says enough: a blank text is often too short, too.
+    if (!errors.has(name) && errors.size < MOST_ERRORS) errors.set(name, error);
+  }
+  const [first] = errors.values();
+  const detail = first === undefined ? 'the request is not valid' : describe(first);
+  return new Problem('invalid', detail, { errors: [...errors.values()] });
 }
 
 function describe(error: FieldProblem): string {
@@ -55,19 +56,11 @@ function describe(error: FieldProblem): string {
   return `${error.in} parameter ${error.name}: ${error.detail}`;
 }
 
-function toFieldProblems(issue: Issue, place: Place): FieldProblem[] {
-  const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part));
+function toFieldProblems(issue: z.core.$ZodIssue, place: Place): FieldProblem[] {
   // zod reports unknown members as one issue of their parent.
-  if ('keys' in issue && Array.isArray(issue.keys)) {
-    return issue.keys.map((key: unknown) => named([...path, String(key)], place, UNKNOWN[place === 'body' ? 0 : 1]));
-  }
-  return [named(path, place, issue.message)];
+  if (issue.code !== 'unrecognized_keys') return [named(issue.path, place, issue.message)];
+  return issue.keys.map((key) => named([...issue.path, key], place, issue.message));
 }
-
-const UNKNOWN = [
-  'is not a known member; remove it or correct its name',
-  'is not a known parameter; remove it or correct its name',
-] as const;
 
 function named(path: readonly PropertyKey[], place: Place, detail: string): FieldProblem {
   if (place === 'body') return { pointer: path.map((part) => `/${pointerPart(part)}`).join(''), detail };

@@ -2,7 +2,7 @@
 import type { NewMessage } from '@app/registry';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../http/problem.js';
-import { asProblem } from '../http/validation.js';
+import { readInput } from '../http/validation.js';
 import type { MessageSender, SendOutcome } from './message-sender.js';
 import { BatchItem, toAcceptedBody, toNewMessage, type BatchResultBody } from './message.dto.js';
 import type { MessagesSettings } from './messages.settings.js';
@@ -51,9 +51,8 @@ export function acceptedAudit({ message, shard, replayed }: Accepted): Record<st
 function toMessage(item: unknown, requestId: string, settings: MessagesSettings): NewMessage | Problem {
   // `readBatch` replaces an item by a problem if one of its members occurs twice.
   if (item instanceof Problem) return item;
-  const { success, data, error } = BatchItem.safeParse(item);
-  if (!success) return asProblem(error.issues);
   try {
+    const data = readInput(BatchItem, item);
     return toNewMessage(data.client_id, data, { idempotencyKey: data.idempotency_key, requestId }, settings);
   } catch (problem) {
     if (problem instanceof Problem) return problem;

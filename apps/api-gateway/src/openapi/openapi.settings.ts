@@ -1,12 +1,19 @@
-/** Settings of the OpenAPI document. */
+/** Settings of the OpenAPI document and its page. */
 import { parsed, section } from '@app/platform';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 export const openApiSettings = section('HTTP', {
   PUBLIC_URL: parsed('/', parsePublicUrl).describe(
     'Where callers reach the gateway, such as `https://connector.example.com`, with the path that a proxy in front of it ' +
       'removes, if any. The OpenAPI document names it in `servers`; the default stands for the host that serves the document.',
   ),
+  DOCS: z
+    .enum(['management', 'public'])
+    .default('management')
+    .describe(
+      'Who may load `/docs` and `/openapi.json`. `public`: everybody, on `PORT`; the page can try out requests there. ' +
+        '`management`: as `/metrics`, by `MANAGEMENT_PORT`.',
+    ),
 });
 
 export type OpenApiSettings = z.output<z.ZodObject<typeof openApiSettings>>;
