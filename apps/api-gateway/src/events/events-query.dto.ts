@@ -17,15 +17,17 @@ export const EventFilter = z
 // Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const EventsQuery = z.strictObject({
   types: z
-    .string()
+    .preprocess(
+      // Some generated clients repeat the parameter for each type.
+      (texts) => (Array.isArray(texts) ? texts.join() : texts),
+      z.string().transform((text, ctx): ReadonlySet<EventType> => {
+        const named = text.split(',').map(typesNamed);
+        if (named.every((types) => types.length > 0)) return new Set(named.flat());
+        ctx.addIssue({ code: 'custom', message: typesError });
+        return z.NEVER;
+      }),
+    )
     .optional()
-    .transform((text, ctx): ReadonlySet<EventType> | undefined => {
-      if (text === undefined) return undefined;
-      const named = text.split(',').map(typesNamed);
-      if (named.every((types) => types.length > 0)) return new Set(named.flat());
-      ctx.addIssue({ code: 'custom', message: typesError });
-      return z.NEVER;
-    })
     .meta({
       ...{
         type: 'array',
