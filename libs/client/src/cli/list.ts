@@ -9,14 +9,16 @@ import type { Cell, Column } from './table.js';
 export const ROWS = 100;
 /** Most rows of a page. */
 const PAGE = 1000;
-/** What a watched table leaves free on the terminal: its head, its note and the line of the cursor. */
-const OTHER_LINES = 4;
+/** What a watched table leaves free on the terminal: its notes and the line of the cursor. */
+const OTHER_LINES = 5;
 
 export interface ListView<Item> {
   columns: readonly Column[];
   row: (item: Item, out: Output) => Cell[];
-  /** People see the rows in the order of this id. */
+  /** People see the rows in the order of this id, unless there is `newestBy`. */
   id: (item: Item) => string;
+  /** The time of a row: people see the newest rows first. The service lists them in another order, or shard by shard. */
+  newestBy?: (item: Item) => string;
   page: (paging: { limit: number; cursor?: string }) => Promise<{ data: Item[]; next_cursor: string | null }>;
   watched: Watched;
 }
@@ -57,8 +59,12 @@ async function* pages<Item>(
   } while (next !== null && left > 0);
 }
 
-function tableRows<Item>(items: readonly Item[], { id, row }: ListView<Item>, out: Output): Cell[][] {
-  const sorted = [...items].sort((a, b) => compare(id(a), id(b)));
+function tableRows<Item>(items: readonly Item[], { id, newestBy, row }: ListView<Item>, out: Output): Cell[][] {
+  const byId = (a: Item, b: Item): number => compare(id(a), id(b));
+  const sorted =
+    newestBy === undefined
+      ? [...items].sort(byId)
+      : [...items].sort((a, b) => compare(newestBy(b), newestBy(a)) || byId(b, a));
   return sorted.map((item) => row(item, out));
 }
 
@@ -73,20 +79,25 @@ async function watch<Item>({ connector, args, out, untilInterrupted }: Context, 
   const show = out.structured ? showChanged(view, out) : showAll(view, out);
   await afterChanges(connector, view.watched, untilInterrupted(), async () => {
     const rows: Item[] = [];
-    for await (const { data } of pages(view, limit, undefined)) rows.push(...data);
-    await show(rows);
+    let next: string | null = null;
+    for await (const page of pages(view, limit, undefined)) {
+      rows.push(...page.data);
+      next = page.next_cursor;
+    }
+    await show(rows, next !== null);
   });
   return EXIT.done;
 }
 
 /** The whole table again. Without a terminal it is written only if it has changed. */
-function showAll<Item>(view: ListView<Item>, out: Output): (items: Item[]) => Promise<void> {
+function showAll<Item>(view: ListView<Item>, out: Output): (items: Item[], hasMore: boolean) => Promise<void> {
   let shown = '';
-  return async (items) => {
+  return async (items, hasMore) => {
     const lines = await out.tableLines(view.columns, tableRows(items, view, out));
     const visible = lines.slice(0, Math.max(2, out.height - OTHER_LINES));
     const hidden = lines.length - visible.length;
     const more = hidden === 0 ? [] : [`… and ${hidden} more`];
+    if (hasMore) more.push('The service has more rows: --limit reads more.');
     const text = lines.join('\n');
     if (!out.onTerminal && text === shown) return;
     const before = out.onTerminal || shown === '' ? [] : [''];

@@ -73,8 +73,52 @@ it('a table that is higher than the terminal says how many rows it does not show
     interrupted: end.signal,
     onOutput: (text) => text.includes('Ctrl-C') && end.abort(),
   });
-  expect(out).toContain('… and 25 more');
+  expect(out).toContain('… and 26 more');
   expect(out).not.toContain('c20');
+});
+
+const message = (minute: string): object => ({
+  ...{ message_id: `m-${minute}`, client_id: 'a', directive: 'd', status: 'sent' },
+  ...{ created_at: `2026-11-30T06:${minute}:00.000Z` },
+});
+const deadLetter = (minute: string): object => ({
+  ...{ client_id: 'a', reason: 'r', details: `m-${minute}`, shard: 0, sample: '' },
+  ...{ at: `2026-11-30T06:${minute}:00.000Z` },
+});
+
+it.each([
+  ['messages list', message],
+  ['connections messages a', message],
+  ['cluster dead-letters', deadLetter],
+])('the newest rows of %s come first, and are those that a low terminal shows', async (line, rowOf) => {
+  const minutes = Array.from({ length: 30 }, (_, i) => String(i).padStart(2, '0'));
+  // As the service may list them: shard by shard.
+  rows = minutes.map((_, i) => rowOf(minutes[(i * 7) % 30] ?? ''));
+  const shown = (text: string): string[] => Array.from(text.matchAll(/\bm-(\d\d)/g), ([, minute]) => minute ?? '');
+  const newest = minutes.toReversed();
+  expect(shown((await server.cli(line.split(' '))).out)).toEqual(newest);
+  const end = new AbortController();
+  const { out } = await server.cli([...line.split(' '), '--watch'], {
+    terminal: { columns: 120, rows: 10 },
+    interrupted: end.signal,
+    onOutput: (text) => text.includes('Ctrl-C') && end.abort(),
+  });
+  expect(shown(out)).toEqual(newest.slice(0, 4));
+  expect(out).toContain('… and 26 more');
+});
+
+it('a watched table says if there are more rows than it reads', async () => {
+  const end = new AbortController();
+  server.answer = (response, { url = '' }) => {
+    if (url.startsWith('/v1/events')) response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    else response.end(JSON.stringify({ data: rows, next_cursor: 'next' }));
+  };
+  const { out } = await server.cli(['connections', 'list', '-w', '--limit', '1'], {
+    terminal: { columns: 80, rows: 10 },
+    interrupted: end.signal,
+    onOutput: (text) => text.includes('Ctrl-C') && end.abort(),
+  });
+  expect(out).toContain('The service has more rows: --limit reads more.');
 });
 
 it('for scripts, the rows that are new or have changed are written', async () => {

@@ -102,6 +102,7 @@ export function listDeadLetters(context: Context): Promise<number> {
     row: ({ client_id: clientId, at, reason, details }, out) => [clientId, out.time(at), reason, details],
     // A dead letter has no id.
     id: ({ client_id: clientId, at, shard, sample }) => JSON.stringify([clientId, at, shard, sample]),
+    newestBy: ({ at }) => at,
     page: (paging) => connector.listDeadLetters(paging),
     watched: { types: ['dead_letter.added'] },
   };

@@ -85,6 +85,7 @@ export function messagesOfConnection(context: Context): Promise<number> {
     columns: MESSAGE_COLUMNS,
     row: messageRow,
     id: ({ message_id: id }) => id,
+    newestBy: ({ created_at: at }) => at,
     page: (paging) => connector.listMessages(clientId, { ...(status && { status }), ...paging }),
     watched: { types: ['message.status'], clientId },
   };

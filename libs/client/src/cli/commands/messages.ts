@@ -37,6 +37,7 @@ export function listMessages(context: Context): Promise<number> {
     columns: MESSAGE_COLUMNS,
     row: messageRow,
     id: ({ message_id: id }) => id,
+    newestBy: ({ created_at: at }) => at,
     page: (paging) => connector.searchMessages({ ...query, ...paging }),
     watched: { types: ['message.status'], clientId },
   };
