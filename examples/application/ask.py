@@ -1,7 +1,7 @@
 """
 Asks every host that is online, and one that may be away.
 
-    python ask.py [client id of the host that may be away]
+    python ask.py [client id of the host that may be away, and a key of your choice]
 
 CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes connections:read, messages:read and messages:write.
 """
@@ -21,10 +21,6 @@ def ask(connector: CloudConnector, client_id: str) -> None:
         print(client_id, "answered", json.dumps(answer))
     except CallError as error:
         print(client_id, error.status, error.details)
-    except ProblemError as error:
-        print(client_id, "refused:", error.detail, error.request_id)
-    except UnreachableError as error:
-        print(client_id, "outcome unknown:", error)
 
 
 def order(connector: CloudConnector, client_id: str, key: str) -> None:
@@ -41,11 +37,20 @@ def order(connector: CloudConnector, client_id: str, key: str) -> None:
     print(message.message_id, message.status, json.dumps(message.answer and message.answer.payload))
 
 
-if __name__ == "__main__":
+def main() -> None:
     url = os.environ.get("CLOUD_CONNECTOR_URL", "http://127.0.0.1:3000")
-    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as service:
-        for connection in service.connections(state="online", type="host"):
+    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as connector:
+        for connection in connector.connections(state="online", type="host"):
             print(connection.client_id, connection.facts and connection.facts.get("fqdn"))
-            ask(service, connection.client_id)
-        if len(sys.argv) > 1:
-            order(service, sys.argv[1], f"order-{sys.argv[1]}")
+            ask(connector, connection.client_id)
+        if len(sys.argv) > 2:
+            order(connector, sys.argv[1], sys.argv[2])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ProblemError as error:
+        sys.exit(f"refused: {error.detail} {error.request_id}")
+    except UnreachableError as error:
+        sys.exit(f"no answer of the service: {error}")

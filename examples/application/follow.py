@@ -9,6 +9,7 @@ CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes 
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from cloud_connector_client import CloudConnector, models
@@ -17,18 +18,18 @@ TYPES = ["connection.online", "connection.offline", "message.status", "client.me
 
 
 def keep(file: Path, position: str) -> None:
-    """Keeps the position only after the event has been handled: after a crash an event may come twice, and none is missed."""
+    """Keeps the position only after the event has been handled: so none is missed."""
     new = file.with_name(f"{file.name}.new")
     new.write_text(position)
     new.replace(file)
 
 
-if __name__ == "__main__":
+def main() -> None:
     url = os.environ.get("CLOUD_CONNECTOR_URL", "http://127.0.0.1:3000")
     file = Path(sys.argv[1] if len(sys.argv) > 1 else "position.txt")
     last_event_id = file.read_text() if file.exists() else None
-    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as service:
-        for event in service.events(types=TYPES, last_event_id=last_event_id):
+    with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as connector:
+        for event in connector.events(types=TYPES, last_event_id=last_event_id):
             if isinstance(event, models.MessageStatusEvent):
                 print(event.client_id, event.message_id, event.status, flush=True)
             elif isinstance(event, models.ClientMessageEvent):
@@ -38,3 +39,8 @@ if __name__ == "__main__":
             else:
                 print(event.client_id, event.type, flush=True)
             keep(file, event.id)
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()

@@ -7,7 +7,7 @@ const read = (...path: string[]): string => readFileSync(join(ROOT, ...path), 'u
 
 /** By the language of a code block, the folders whose files hold such blocks. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
-  js: ['examples/application'],
+  ts: ['examples/application'],
   python: ['examples/application', 'examples/device-python'],
   c: ['examples/device-c'],
 };

@@ -1,15 +1,18 @@
 /** The programs of `docs/tutorials/application.md` do what it says, with the client as it is installed. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { startFleet, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api, type MessageView } from '../support/api.js';
 
 const ROOT = join(__dirname, '../..');
 const PROGRAMS = join(ROOT, 'examples/application');
+/** Node 20 runs no TypeScript. */
+const TARGET = { compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2023 } };
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-tutorial-'));
 const started: ChildProcess[] = [];
 let url: string;
@@ -22,7 +25,10 @@ beforeAll(async () => {
   mkdirSync(installed, { recursive: true });
   cpSync(join(ROOT, 'dist/client'), installed, { recursive: true });
   cpSync(join(ROOT, 'libs/client/package.json'), join(installed, 'package.json'));
-  cpSync(PROGRAMS, dir, { recursive: true });
+  for (const name of ['ask', 'follow']) {
+    const { outputText } = transpileModule(readFileSync(join(PROGRAMS, `${name}.mts`), 'utf8'), TARGET);
+    writeFileSync(join(dir, `${name}.mjs`), outputText);
+  }
   const stack = await startStack({ dir });
   [url, mqttUrl] = [stack.gateway.url, stack.mosquitto.url];
   api = new Api(url);
@@ -77,10 +83,10 @@ test('every host that is online is asked', async () => {
 test('a host that is away gets its message when it comes, and a second run sends nothing twice', async () => {
   await fleet.stop();
   await api.untilConnection('device-0002', ({ state }) => state === 'offline');
-  expect(await run('ask.mjs', 'device-0002')).toMatch(/^[0-9a-f-]{36} held null$/m);
+  expect(await run('ask.mjs', 'device-0002', 'order-1')).toMatch(/^[0-9a-f-]{36} held null$/m);
   fleet = startFleet({ dir, count: 2, mqttUrl });
   const output = await waitUntil(async () => {
-    const printed = await run('ask.mjs', 'device-0002');
+    const printed = await run('ask.mjs', 'device-0002', 'order-1');
     expect(printed).toMatch(/^[0-9a-f-]{36} answered \{/m);
     return printed;
   });

@@ -48,14 +48,14 @@ def ping() -> str:
 
 
 def test_every_host_that_is_online_is_asked_and_an_order_is_sent_once() -> None:
-    first = run(str(PROGRAMS / "ask.py"), DEVICE)
+    first = run(str(PROGRAMS / "ask.py"), DEVICE, "order-1")
     assert f'{DEVICE} answered {{"pong": {{"hello": "{DEVICE}"}}}}\n' in first
     order = re.compile(r"^([0-9a-f-]{36}) (\w+) ", re.MULTILINE)
     sent = order.search(first)
     assert sent is not None, first
     with CloudConnector(URL) as connector:
         connector.wait(sent[1], timeout=20)
-    again = order.search(run(str(PROGRAMS / "ask.py"), DEVICE))
+    again = order.search(run(str(PROGRAMS / "ask.py"), DEVICE, "order-1"))
     assert again is not None
     assert again.groups() == (sent[1], "answered")
 

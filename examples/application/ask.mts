@@ -1,8 +1,7 @@
-// @ts-check
 /**
  * Asks every host that is online, and one that may be away.
  *
- *   node ask.mjs [client id of the host that may be away]
+ *   node ask.mts [client id of the host that may be away, and a key of your choice]
  *
  * CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes connections:read, messages:read and messages:write.
  */
@@ -12,38 +11,39 @@ const connector = new CloudConnector({
   baseUrl: process.env['CLOUD_CONNECTOR_URL'] ?? 'http://127.0.0.1:3000',
   token: process.env['CLOUD_CONNECTOR_TOKEN'],
 });
+const [away, key] = process.argv.slice(2);
 
-for await (const { client_id, facts } of connector.connections({ state: 'online', type: 'host' })) {
-  console.log(client_id, facts?.['fqdn']);
-  await ask(client_id);
+try {
+  for await (const { client_id, facts } of connector.connections({ state: 'online', type: 'host' })) {
+    console.log(client_id, facts?.['fqdn']);
+    await ask(client_id);
+  }
+  if (away !== undefined && key !== undefined) await order(away, key);
+} catch (error) {
+  if (error instanceof ProblemError) console.error('refused:', error.detail, error.requestId);
+  else if (error instanceof UnreachableError) console.error('no answer of the service:', error.message);
+  else throw error;
+  process.exitCode = 1;
 }
 
-const away = process.argv[2];
-if (away !== undefined) await order(away, `order-${away}`);
-
 /** Sends a message, and waits for what the host answers. */
-async function ask(/** @type {string} */ clientId) {
+async function ask(clientId: string): Promise<void> {
   try {
-    const answer = await connector.call(
-      clientId,
-      { directive: 'demo:ping', payload: { hello: clientId } },
-      { timeoutMs: 10_000 },
-    );
+    const message = { directive: 'demo:ping', payload: { hello: clientId } };
+    const answer = await connector.call(clientId, message, { timeoutMs: 10_000 });
     console.log(clientId, 'answered', JSON.stringify(answer));
   } catch (error) {
-    if (error instanceof CallError) console.log(clientId, error.status, error.details);
-    else if (error instanceof ProblemError) console.log(clientId, 'refused:', error.detail, error.requestId);
-    else if (error instanceof UnreachableError) console.log(clientId, 'outcome unknown:', error.message);
-    else throw error;
+    if (!(error instanceof CallError)) throw error;
+    console.log(clientId, error.status, error.details);
   }
 }
 
 /** Sends a message that waits for its host for an hour. A second run with the same key sends nothing twice. */
-async function order(/** @type {string} */ clientId, /** @type {string} */ key) {
+async function order(clientId: string, idempotencyKey: string): Promise<void> {
   const { message_id } = await connector.sendMessage(
     clientId,
     { directive: 'demo:work', payload: { steps: 2 }, ttl_seconds: 3600, response_timeout_seconds: 60 },
-    { idempotencyKey: key },
+    { idempotencyKey },
   );
   const { status, answer } = await connector.readMessage(message_id);
   console.log(message_id, status, JSON.stringify(answer?.payload ?? null));

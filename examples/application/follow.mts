@@ -1,8 +1,7 @@
-// @ts-check
 /**
  * Follows what happens, and goes on after the last event when it is started again.
  *
- *   node follow.mjs [file that keeps the position, position.txt by default]
+ *   node follow.mts [file that keeps the position, position.txt by default]
  *
  * CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes events:read and messages:read.
  */
@@ -16,7 +15,7 @@ const connector = new CloudConnector({
 
 const file = process.argv[2] ?? 'position.txt';
 const lastEventId = existsSync(file) ? readFileSync(file, 'utf8') : undefined;
-const types = /** @type {const} */ (['connection.online', 'connection.offline', 'message.status', 'client.message']);
+const types = ['connection.online', 'connection.offline', 'message.status', 'client.message'] as const;
 
 for await (const event of connector.events({ types, lastEventId })) {
   switch (event.type) {
@@ -37,8 +36,8 @@ for await (const event of connector.events({ types, lastEventId })) {
   keep(event.id);
 }
 
-/** Keeps the position only after the event has been handled: after a crash an event may come twice, and none is missed. */
-function keep(/** @type {string} */ id) {
+/** Keeps the position only after the event has been handled: so none is missed. */
+function keep(id: string): void {
   writeFileSync(`${file}.new`, id);
   renameSync(`${file}.new`, file);
 }
