@@ -8,10 +8,10 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
+import { Ports } from './ports.mjs';
 import {
   EndedEarlyError,
   NotReadyError,
-  isPortFree,
   running,
   startApp,
   startFleet,
@@ -23,8 +23,7 @@ import { tryIt } from './try-it.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
-/** Ports chosen for servers and apps that do not listen yet. */
-const chosenPorts = new Set();
+const ports = new Ports(process.env, (line) => console.log(line));
 let stopping = false;
 
 try {
@@ -58,17 +57,18 @@ async function main() {
   process.on('SIGTERM', () => void stop(0));
 
   const redisUrl =
-    process.env.REDIS_URL || (await startRedis({ dir, persist: true, port: await port('REDIS_PORT', 6379) })).url;
+    process.env.REDIS_URL ||
+    (await ports.start('REDIS_PORT', 6379, (port) => startRedis({ dir, persist: true, port }))).url;
   const mqttUrl =
-    process.env.MQTT_URL || (await startMosquitto({ dir, persist: true, port: await port('MQTT_PORT', 1883) })).url;
+    process.env.MQTT_URL ||
+    (await ports.start('MQTT_PORT', 1883, (port) => startMosquitto({ dir, persist: true, port }))).url;
   const env = { REDIS_URL: redisUrl, MQTT_URL: mqttUrl };
-  const gatewayPort = await port('GATEWAY_PORT', 3000);
-  const ingesterPort = await port('INGESTER_PORT', 3001);
-  const dispatcherPort = await port('DISPATCHER_PORT', 3002);
+  const appOn = (/** @type {import('./stack.mjs').AppName} */ app) => (/** @type {number} */ port) =>
+    startApp(app, { dir, env, port, onUnready });
   const [gateway] = await Promise.all([
-    startApp('api-gateway', { dir, env, port: gatewayPort, onUnready }),
-    startApp('status-ingester', { dir, env, port: ingesterPort, onUnready }),
-    startApp('dispatcher', { dir, env, port: dispatcherPort, onUnready }),
+    ports.start('GATEWAY_PORT', 3000, appOn('api-gateway')),
+    ports.start('INGESTER_PORT', 3001, appOn('status-ingester')),
+    ports.start('DISPATCHER_PORT', 3002, appOn('dispatcher')),
   ]);
   if (devices > 0) startFleet({ dir, count: devices, mqttUrl });
   if (stopping) return;
@@ -111,27 +111,6 @@ function isAlive(/** @type {number} */ pid) {
   } catch {
     return false;
   }
-}
-
-/** @returns the port that the variable sets; without it the default, or the next free port after it */
-async function port(/** @type {string} */ variable, /** @type {number} */ byDefault) {
-  const text = process.env[variable];
-  if (text) {
-    const wanted = Number(text);
-    if (!Number.isInteger(wanted) || wanted < 1 || wanted > 65_535)
-      throw new SetupError(`${variable} must be a port, 1 to 65535`);
-    if (!(await isPortFree(wanted)))
-      throw new SetupError(`${variable}=${wanted} is taken. Choose another port, or unset it.`);
-    return wanted;
-  }
-  for (let candidate = byDefault; candidate < byDefault + 100; candidate++) {
-    if (chosenPorts.has(candidate) || !(await isPortFree(candidate))) continue;
-    chosenPorts.add(candidate);
-    if (candidate !== byDefault)
-      console.log(`Port ${byDefault} is taken, using ${candidate} (${variable} sets another).`);
-    return candidate;
-  }
-  throw new SetupError(`No free port from ${byDefault} on; set ${variable}.`);
 }
 
 function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
