@@ -14,8 +14,9 @@ import { CliServer, type CliResult } from '../support/cli.js';
 const ROOT = join(__dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const document = JSON.parse(read('docs/openapi.json')) as ApiDocument & {
-  components: { schemas: Record<string, { enum?: string[] }> };
+  components: { schemas: Record<string, { enum?: string[]; properties?: Record<string, object> }> };
 };
+const { schemas } = document.components;
 
 const style = { columns: 80, colour: plain };
 const visible = COMMANDS.filter(({ former }) => former !== true);
@@ -96,7 +97,6 @@ test.each(COMMANDS.map((spec) => [spec.path, spec] as const))('the help of %s fi
 });
 
 test('the values of options are those of the API', () => {
-  const { schemas } = document.components;
   const enumOf = (name: string): string[] => schemas[name]?.enum ?? [];
   expect([...values.CONNECTION_STATES].sort()).toEqual(enumOf('ConnectionState').sort());
   expect([...values.CONNECTION_TYPES].sort()).toEqual(enumOf('ConnectionType').sort());
@@ -109,6 +109,14 @@ test('the values of options are those of the API', () => {
       .sort(),
   );
   expect([...values.SCOPES].sort()).toEqual([...SCOPES].sort());
+});
+
+test('the longest durations of a message are those of the API', () => {
+  const { properties } = schemas['SendMessage'] ?? {};
+  expect(properties?.['ttl_seconds']).toMatchObject({ minimum: 1, maximum: values.LONGEST_TTL_S });
+  expect(properties?.['response_timeout_seconds']).toMatchObject({
+    ...{ minimum: 1, maximum: values.LONGEST_RESPONSE_TIMEOUT_S },
+  });
 });
 
 test('--version says the version of the package', async () => {

@@ -90,6 +90,14 @@ describe('CloudConnector', () => {
     expect(requests).toEqual([]);
   });
 
+  it.each(['', '127.0.0.1:3000', 'localhost:3000', 'ftp://x', 'http://', '/v1'])(
+    'refuses "%s" as the address of a gateway',
+    (baseUrl) => {
+      const text = `"${baseUrl}" is not the address of a gateway, such as https://connector.example.com`;
+      expect(() => new CloudConnector({ baseUrl })).toThrow(new TypeError(text));
+    },
+  );
+
   it('keeps a token that cannot be sent out of the error message', async () => {
     const error = (await failure(client({ token: 'secret\n' }).getCluster())) as Error;
     expect(error.message).not.toContain('secret');

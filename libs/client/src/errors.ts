@@ -71,15 +71,21 @@ export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
-/** The error for a response that is not `ok`; it may come from a proxy, without a problem document. */
-export function problemOf({ status, statusText, headers, url }: Response, text: string): ProblemError {
+/**
+ * The error for a response that is not `ok`; it may come from a proxy, without a problem document.
+ * @param base the address of the gateway
+ */
+export function problemOf({ status, statusText, headers, url }: Response, text: string, base: string): ProblemError {
   const retryAfter = retryAfterOf(headers.get('retry-after'));
   if (/^application\/problem\+json/.test(headers.get('content-type') ?? '')) {
     return new ProblemError(JSON.parse(text) as Problem, retryAfter);
   }
+  // A proxy in front of a gateway does not say 404 in place of it.
+  const who = status === 404 ? `${base} is not a gateway of Cloud Connector: it` : base;
+  const detail = `${who} answered ${status} without a problem document`;
   const problem = {
     ...{ type: 'about:blank', title: statusText === '' ? `HTTP ${status}` : statusText, status },
-    ...{ detail: `the response has the status ${status} and no problem document`, instance: new URL(url).pathname },
+    ...{ detail, instance: new URL(url).pathname },
     request_id: headers.get('x-request-id') ?? '',
   };
   return new ProblemError(problem, retryAfter);

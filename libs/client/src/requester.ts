@@ -37,8 +37,9 @@ const TIMEOUT_MS = 30_000;
 export class Requester {
   private readonly base: string;
 
+  /** @throws TypeError if the address is not one of a gateway */
   constructor(private readonly options: ConnectorOptions) {
-    this.base = new URL(options.baseUrl).href.replace(/\/+$/, '');
+    this.base = addressOf(options.baseUrl).replace(/\/+$/, '');
   }
 
   /**
@@ -109,7 +110,7 @@ export class Requester {
   private async send({ url, init }: Prepared, limit: AbortSignal, signal?: AbortSignal): Promise<Response> {
     const { fetch: send = fetch } = this.options;
     const response = await this.withTypedError(send(url, { ...init, signal: limit }), signal);
-    if (!response.ok) throw problemOf(response, await this.withTypedError(response.text(), signal));
+    if (!response.ok) throw problemOf(response, await this.withTypedError(response.text(), signal), this.base);
     return response;
   }
 
@@ -165,9 +166,25 @@ function pathOf({ url, path = {}, query = {} }: Operation): string {
   return search.size === 0 ? filled : `${filled}?${search.toString()}`;
 }
 
-/** The cause of an error of `fetch`; after several addresses have failed, it has a code and no message. */
+/** @throws TypeError. `localhost:3000` is a URL as well, with the protocol `localhost:`. */
+function addressOf(baseUrl: string | URL): string {
+  const text = String(baseUrl);
+  if (URL.canParse(text)) {
+    const url = new URL(text);
+    if (url.protocol === 'http:' || url.protocol === 'https:') return url.href;
+  }
+  throw new TypeError(`"${text}" is not the address of a gateway, such as https://connector.example.com`);
+}
+
+/**
+ * The cause of an error of `fetch`, in one line; after several addresses have failed, it has a code and no message. The message
+ * of OpenSSL names its source code; its `reason` is that part which says something.
+ */
 function reasonOf(error: unknown): string {
-  const { message, code, cause } = error as { message?: string; code?: string; cause?: unknown };
+  const { message, code, reason, library, cause } = error as Partial<Record<string, unknown>>;
   if (typeof cause === 'object' && cause !== null) return reasonOf(cause);
-  return [message, code].find((text) => text !== undefined && text !== '') ?? String(error);
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the server there does not speak TLS: is it http, not https?';
+  const texts = [library === undefined ? undefined : reason, message, code];
+  const found = texts.find((text): text is string => typeof text === 'string' && text.trim() !== '');
+  return (found ?? String(error)).trim().replace(/\s+/g, ' ');
 }

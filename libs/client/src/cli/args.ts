@@ -1,6 +1,6 @@
 /** The options and arguments of one command, after the framework has parsed them. */
 import { readFileSync } from 'node:fs';
-import { secondsOf } from './durations.js';
+import { durationText, secondsOf } from './durations.js';
 import { UsageError } from './failures.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -48,10 +48,11 @@ export class Args {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const seconds = secondsOf(text);
-    if (seconds === undefined || seconds < 1) {
+    if (seconds === undefined) {
       throw new UsageError(`--${name} must be a duration such as 30s, 5m, 1h30m or PT30S, not "${text}"`);
     }
-    if (seconds > most) throw new UsageError(`--${name} must be ${most}s or less, not "${text}"`);
+    if (seconds < 1) throw new UsageError(`--${name} must be at least 1s, not "${text}"`);
+    if (seconds > most) throw new UsageError(`--${name} must be at most ${durationText(most)}, not "${text}"`);
     return seconds;
   }
 

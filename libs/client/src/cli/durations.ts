@@ -14,3 +14,10 @@ export function secondsOf(text: string): number | undefined {
   const parts = Object.entries((found.groups ?? {}) as Record<string, string | undefined>);
   return parts.reduce((sum, [unit, value]) => sum + Number(value ?? 0) * (SECONDS[unit] ?? 0), 0);
 }
+
+/** `30 days`, or `60s` if it is no whole number of days. */
+export function durationText(seconds: number): string {
+  const days = seconds / 86_400;
+  if (!Number.isInteger(days)) return `${seconds}s`;
+  return days === 1 ? '1 day' : `${days} days`;
+}

@@ -25,21 +25,23 @@ export class UsageError extends Error {
   }
 }
 
+const OTHER_ADDRESS =
+  'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address, or choose a profile.';
+
 export interface Failure {
   exit: number;
   text: string;
 }
 
-export function failureOf(error: unknown): Failure {
+/** @param command the one that was run, whose help is named after wrong usage */
+export function failureOf(error: unknown, command = ''): Failure {
   if (error instanceof ProblemError) return { exit: EXIT.refused, text: refusal(error) };
   if (error instanceof UnreachableError) {
-    const remedy =
-      'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address, or choose a profile.';
-    return { exit: EXIT.refused, text: `${printable(error.message)}\n${remedy}` };
+    return { exit: EXIT.refused, text: `${printable(error.message)}\n${OTHER_ADDRESS}` };
   }
   // The client throws a RangeError for an invalid id or token.
   if (error instanceof UsageError || error instanceof RangeError) {
-    const path = error instanceof UsageError ? (error.path ?? '') : '';
+    const path = error instanceof UsageError ? (error.path ?? command) : command;
     return {
       exit: EXIT.usage,
       text: `${printableLines(error.message)}\nSee: ${`cloud-connector help ${path}`.trimEnd()}`,
@@ -59,16 +61,20 @@ function refusal(error: ProblemError): string {
     ({ pointer, in: place, name, detail }) => `  ${pointer ?? `${place} ${name}`}: ${detail}`,
   );
   const trace = error.requestId === '' ? [] : [`Request ${error.requestId} in the logs of the gateway.`];
-  const lines = [`Refused (${error.status} ${error.kind}): ${error.detail}`, ...wrong, ...remedy(error), ...trace];
+  // A proxy or another program has answered.
+  const isOwn = error.type !== 'about:blank';
+  const first = isOwn ? `Refused (${error.status} ${error.kind}): ${error.detail}` : error.detail;
+  const lines = [first, ...wrong, ...remedy(error), ...trace];
   // Line breaks in texts of the service are escaped, so that each line begins with a text of this tool.
   return lines.map(printable).join('\n');
 }
 
-function remedy({ kind, status, retryAfter }: ProblemError): string[] {
+function remedy({ type, kind, status, retryAfter }: ProblemError): string[] {
   if (retryAfter !== undefined) return [`Try again in ${retryAfter} s.`];
   if (status === 401)
     return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key, or log in: cloud-connector login.'];
   if (status === 403) return ['Use a key that has this scope.'];
+  if (type === 'about:blank' && status === 404) return [OTHER_ADDRESS];
   if (kind === 'unknown-connection')
     return ['List the known clients: cloud-connector connections list', 'Commands: cloud-connector help connections'];
   if (kind === 'client-offline') return ['Without "--when-offline reject" the message waits for the client.'];

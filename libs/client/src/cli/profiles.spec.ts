@@ -95,10 +95,15 @@ it('profiles are listed, chosen and removed', async () => {
     err: expect.stringContaining('there is a, b') as string,
   });
   expect((await cli('whoami --profile c')).exit).toBe(2);
-  expect((await cli('logout')).out).toContain('"a" is removed');
+  expect((await cli('logout')).out).toBe(
+    `The profile "a" is removed. The file of its key is still there: ${join(dir, 'one')}\n`,
+  );
   expect(existsSync(join(dir, 'one'))).toBe(true);
   expect((await cli('logout')).exit).toBe(2);
-  expect((await cli('logout --profile b')).exit).toBe(0);
+  expect(await cli('logout --profile b')).toMatchObject({ exit: 0, out: 'The profile "b" is removed.\n' });
+  await cli(`login --url ${server.url} --token-file ${dir}/two --profile c`);
+  rmSync(join(dir, 'two'));
+  expect(await cli('logout')).toMatchObject({ exit: 0, out: 'The profile "c" is removed.\n' });
   expect((await cli('profiles list --json')).out).toBe('');
 });
 

@@ -17,6 +17,14 @@ describe('cloud-connector', () => {
     [['send', 'a'], "missing required argument 'DIRECTIVE'"],
     [['send', 'a', 'b', 'c'], 'too many arguments'],
     [['send', 'a', 'b', '--ttl', '1.5'], '--ttl must be a duration such as 30s, 5m, 1h30m or PT30S, not "1.5"'],
+    [['send', 'a', 'b', '--ttl', '0'], '--ttl must be at least 1s, not "0"'],
+    [['send', 'a', 'b', '--ttl', '60d'], '--ttl must be at most 30 days, not "60d"'],
+    [['send', 'a', 'b', '--response-timeout', '31d'], '--response-timeout must be at most 30 days'],
+    [['call', 'a', 'b', '--timeout', '31d'], '--timeout must be at most 30 days'],
+    // A timer of Node would end at once.
+    [['send', 'a', 'b', '--wait', '--timeout', '25d'], '--timeout must be at most 24 days'],
+    [['messages', 'wait', 'a', '--timeout', '25d'], '--timeout must be at most 24 days'],
+    [['messages', 'get', 'a', '--wait', '61s'], '--wait must be at most 60s'],
     [['send', 'a', 'b', '--payload', '{'], 'the payload is not JSON'],
     [['send', 'a', 'b', '--payload-file', '/nowhere'], 'the payload cannot be read'],
     [['send', 'a', 'b', '--timeout', '3'], '--timeout says how long to --wait'],
@@ -41,6 +49,40 @@ describe('cloud-connector', () => {
   it('prints its help without arguments and with --help', async () => {
     expect(await cli([])).toMatchObject({ exit: 0, err: '' });
     expect((await cli(['send', '--help'])).out).toContain('cloud-connector send [options] <CLIENT_ID>');
+  });
+
+  it.each([
+    [['messages', 'send', 'a', 'b', '--payload', '{'], 'messages send'],
+    [['messages', 'send', 'a', 'b', '--ttl', '0'], 'messages send'],
+    [['messages', 'call', '..', 'b'], 'messages call'],
+    [['messages', '--limit', '0'], 'messages list'],
+    [['whoami', '--profile', 'x'], 'whoami'],
+    [['logout'], 'logout'],
+    [['profiles', 'use', 'x'], 'profiles use'],
+    [['messages', 'nothing'], 'messages'],
+  ])('after wrong usage of %j it names the help of %s', async (args, path) => {
+    expect((await cli(args)).err).toMatch(new RegExp(`\\nSee: cloud-connector help ${path}\\n$`));
+    expect((await cli(['help', ...path.split(' ')])).exit).toBe(0);
+  });
+
+  it('says of an answer of another program who has answered what, and of a 404 that it is not a gateway', async () => {
+    server.answer = (response) => response.writeHead(404, { 'content-type': 'text/html' }).end('<p>Not found');
+    expect(await cli(['whoami'])).toEqual({
+      ...{ exit: 3, out: '' },
+      err: expect.stringMatching(
+        /^http:\/\/127\.0\.0\.1:\d+ is not a gateway of Cloud Connector: it answered 404 without a problem document\nIs the gateway .*--url.*\n$/,
+      ) as string,
+    });
+    server.answer = (response) => response.writeHead(502).end();
+    expect((await cli(['whoami'])).err).toMatch(/^http:\S+ answered 502 without a problem document\n$/);
+  });
+
+  it('says in one line that a server does not speak TLS', async () => {
+    const { exit, err } = await cli(['whoami', '--url', server.url.replace('http:', 'https:')]);
+    expect(exit).toBe(3);
+    expect(err).toMatch(
+      /^https:\S+ cannot be reached: the server there does not speak TLS: is it http, not https\?\nIs the/,
+    );
   });
 
   it('names the cause and the remedy if the gateway cannot be reached', async () => {

@@ -18,12 +18,14 @@ export interface ProcessIo {
 /** Resolves with the exit code. */
 export async function run(argv: readonly string[], io: ProcessIo): Promise<number> {
   const { env, stdout, stderr } = io;
+  let command = '';
   try {
     if (argv[0] === 'complete') return await complete(argv.slice(1), io);
     const { parse } = await import('./program.js');
     const parsed = parse(argv, { columns: stdout.columns ?? 80, colour: colourFor(stdout, env) });
     if ('text' in parsed) return await showText(parsed.text, argv, io);
     const { spec, args } = parsed;
+    command = spec.path;
     const out = new Output(stdout, stderr, env, formatOf(args));
     const context: LocalContext = {
       ...{ args, out, env },
@@ -33,7 +35,7 @@ export async function run(argv: readonly string[], io: ProcessIo): Promise<numbe
     const [{ CloudConnector }, handler] = await Promise.all([import('../cloud-connector.js'), spec.load()]);
     return await handler({ ...context, connector: new CloudConnector(access(args, env)) });
   } catch (error) {
-    const { exit, text } = failureOf(error);
+    const { exit, text } = failureOf(error, command);
     await new Output(stdout, stderr, env).note(text);
     return exit;
   }

@@ -4,6 +4,10 @@ export const CONNECTION_STATES = ['online', 'offline'] as const;
 export const CONNECTION_TYPES = ['host', 'proxy'] as const;
 export const WHEN_OFFLINE = ['hold', 'reject'] as const;
 
+/** The longest `ttl_seconds` and `response_timeout_seconds`. */
+export const LONGEST_TTL_S = 2_592_000;
+export const LONGEST_RESPONSE_TIMEOUT_S = 2_592_000;
+
 export const FACTS = [
   ...(['insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'] as const),
   ...(['fqdn', 'ip_address', 'mac_address'] as const),

@@ -5,10 +5,11 @@ import { payloadOf } from '../args.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../failures.js';
 import { progressBar } from '../progress-bar.js';
+import { LONGEST_RESPONSE_TIMEOUT_S, LONGEST_TTL_S } from '../values.js';
 
 export async function callClient({ connector, args, out }: Context): Promise<number> {
   const [clientId, directive] = [args.need(0), args.need(1)];
-  const timeoutMs = (args.seconds('timeout') ?? 30) * 1000;
+  const timeoutMs = (args.seconds('timeout', Math.min(LONGEST_TTL_S, LONGEST_RESPONSE_TIMEOUT_S)) ?? 30) * 1000;
   const showProgress = out.canRewrite
     ? ({ percent, details }: Progress): void => out.rewrite(progressBar(percent, details ?? '', out.noteColumns))
     : undefined;

@@ -8,7 +8,7 @@ import { styleOf } from '../colour.js';
 import { timeOf } from '../since.js';
 import type { Cell, Column } from '../table.js';
 import { MESSAGE_STATUSES } from '../values.js';
-import { waitForMessage } from './send.js';
+import { LONGEST_TIMEOUT_S, waitForMessage } from './send.js';
 
 /** The longest that the service waits for a message in one request. */
 const LONGEST_WAIT_S = 60;
@@ -52,7 +52,7 @@ export async function getMessage({ connector, args, out }: Context): Promise<num
 }
 
 export function waitForEnd({ connector, args, out }: Context): Promise<number> {
-  return waitForMessage(args.need(0), args.seconds('timeout'), connector, out);
+  return waitForMessage(args.need(0), args.seconds('timeout', LONGEST_TIMEOUT_S), connector, out);
 }
 
 export async function cancelMessages({ connector, args, out }: Context): Promise<number> {

@@ -1,5 +1,5 @@
 /** The commands `login`, `logout` and `profiles …`: they store the path of a token, never the token. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CloudConnector } from '../../cloud-connector.js';
 import { access } from '../access.js';
@@ -42,11 +42,13 @@ export async function logout({ args, out, env }: LocalContext): Promise<number> 
   const name = args.text('profile') ?? current;
   if (name === null) throw new UsageError('there is no current profile: name one with --profile');
   if (!Object.hasOwn(profiles, name)) throw unknownProfile(name, profiles);
+  const tokenFile = profiles[name]?.tokenFile;
   const left = Object.fromEntries(Object.entries(profiles).filter(([one]) => one !== name));
   writeProfiles({ current: current === name ? null : current, profiles: left }, env);
+  const keepsKey = tokenFile !== undefined && existsSync(tokenFile);
   await out.result(
     { profile: name, removed: true },
-    `The profile "${name}" is removed. The file of its key is still there.`,
+    `The profile "${name}" is removed.${keepsKey ? ` The file of its key is still there: ${tokenFile}` : ''}`,
   );
   return EXIT.done;
 }

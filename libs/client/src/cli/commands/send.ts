@@ -8,16 +8,21 @@ import { EXIT, UsageError } from '../failures.js';
 import type { Output } from '../output.js';
 import { styleOf } from '../colour.js';
 import type { Cell } from '../table.js';
-import { WHEN_OFFLINE } from '../values.js';
+import { LONGEST_RESPONSE_TIMEOUT_S, LONGEST_TTL_S, WHEN_OFFLINE } from '../values.js';
 
 /** Most messages of a request. */
 const BATCH = 1000;
+/** In whole days, the longest that a timer of Node runs: a longer one would end at once. */
+export const LONGEST_TIMEOUT_S = 24 * 86_400;
 
 export async function send({ connector, args, out }: Context): Promise<number> {
   const [clientId, directive] = [args.need(0), args.need(1)];
-  const [ttl, responseTimeout] = [args.seconds('ttl'), args.seconds('response-timeout')];
+  const [ttl, responseTimeout] = [
+    args.seconds('ttl', LONGEST_TTL_S),
+    args.seconds('response-timeout', LONGEST_RESPONSE_TIMEOUT_S),
+  ];
   const whenOffline = args.oneOf('when-offline', WHEN_OFFLINE);
-  const timeout = args.seconds('timeout');
+  const timeout = args.seconds('timeout', LONGEST_TIMEOUT_S);
   if (timeout !== undefined && !args.flag('wait')) throw new UsageError('--timeout says how long to --wait');
   const message = {
     ...{ directive, ...payloadOf(args) },
