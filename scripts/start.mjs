@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fleetText, onlineDevices } from './fleet-online.mjs';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
 import { Ports } from './ports.mjs';
 import {
@@ -73,7 +74,9 @@ async function main() {
   if (devices > 0) startFleet({ dir, count: devices, mqttUrl });
   if (stopping) return;
   for (const part of running) void part.ended.then((how) => onEnd(part, how));
-  announce(gateway.url, mqttUrl, devices);
+  const online = devices > 0 ? await onlineDevices(gateway.url, devices) : 0;
+  // In that time Ctrl-C may have come, or a part has ended.
+  if (!stopping) announce(gateway.url, mqttUrl, devices, online);
 }
 
 function deviceCount() {
@@ -113,14 +116,21 @@ function isAlive(/** @type {number} */ pid) {
   }
 }
 
-function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
+/**
+ * @param {string} api
+ * @param {string} mqttUrl
+ * @param {number} devices
+ * @param {number | undefined} online
+ */
+function announce(api, mqttUrl, devices, online) {
+  const fleet = devices > 0 ? `\n  Fleet    ${fleetText(devices, online, join(dir, 'fleet.log'))}` : '';
   console.log(`
 Cloud Connector is up after ${Math.round(performance.now() / 1000)} s.
   Console  ${api}/   open it in a browser
   API      ${api}
   Docs     ${api}/docs
   Broker   ${mqttUrl}
-  Logs     ${dir}/*.log${devices > 0 ? `\n  Fleet    ${devices} devices, device-0001 and on` : ''}
+  Logs     ${dir}/*.log${fleet}
 
 Try it:
   ${tryIt({ api, mqttUrl, devices, env: process.env }).join('\n  ')}

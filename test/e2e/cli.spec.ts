@@ -168,12 +168,21 @@ it('what one command prints, the next one takes', async () => {
 
 it('the commands keys and login work on the same file of a key', async () => {
   const [file, keyFile] = [join(dir, 'keys.json'), join(dir, 'key')];
-  const created = await cli('keys', 'create', 'billing', '--scopes', 'connections:read', '--file', file);
-  expect(created.exit).toBe(0);
+  const created = await cli(
+    'keys',
+    'create',
+    'billing',
+    '--scopes',
+    'connections:read',
+    '--file',
+    file,
+    '--out',
+    keyFile,
+  );
+  expect(created).toMatchObject({ exit: 0, out: '' });
   expect((await cli('keys', 'list', '--file', file)).out).toBe('billing\t-\tconnections:read\n');
   expect((await cli('keys', 'create', 'billing', '--scopes', 'all', '--file', file)).exit).toBe(2);
   expect((await cli('keys', 'revoke', 'billing', '--file', file)).exit).toBe(0);
-  writeFileSync(keyFile, created.out, { mode: 0o600 });
   expect(await cli('login', '--token-file', keyFile)).toMatchObject({ exit: 0, err: '' });
   expect((await cli('profiles')).out).toContain(keyFile);
 });
@@ -193,7 +202,8 @@ it('the command call prints what the device answers, and exits with 1 if it cann
     const impossible = await cli('call', 'cli-answers', 'demo:dance', '--json');
     expect(impossible.exit).toBe(1);
     expect(objects(impossible.out)).toMatchObject([{ status: 'failed' }]);
-    expect(impossible.err).toMatch(/^the call of cli-answers is failed: this device cannot do demo:dance/);
+    expect(impossible.err).toMatch(/^the call of cli-answers failed: this device cannot do demo:dance/);
+    expect((await cli('call', 'cli-2', 'test:cli', '--timeout', '1s')).err).toMatch(/the client is offline/);
     expect(await cli('call', 'cli-1', 'test:cli', '--timeout', '1s')).toMatchObject({ exit: 1, out: '' });
     expect((await cli('call', 'cli-1', 'test:cli', '--timeout', 'soon')).exit).toBe(2);
   } finally {

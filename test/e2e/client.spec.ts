@@ -175,7 +175,7 @@ it('call() resolves with what the device answers, and tells how far it has come'
       steps: 3,
     });
     expect(percents).toEqual(percents.toSorted((a, b) => Number(a) - Number(b)));
-    await expect(client.call('called', { directive: 'demo:dance' })).rejects.toThrow(/^the call of called is failed/);
+    await expect(client.call('called', { directive: 'demo:dance' })).rejects.toThrow(/^the call of called failed/);
   } finally {
     await device.stop();
   }

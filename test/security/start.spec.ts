@@ -1,6 +1,6 @@
 /** Apps refuse to start with unsafe settings; without credentials a gateway serves its own machine only. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSettings } from '@app/platform';
@@ -97,9 +97,27 @@ it('the key command makes a key, shows it once, and revokes it', async () => {
   const key = made.stdout.trim();
   expect(key).toMatch(/^cck_[A-Za-z0-9_-]{43}$/);
   expect(readFileSync(file, 'utf8')).not.toContain(key);
+  expect(made.stderr).toBe(`The digest of the key "ops" is in ${file}; the key itself is written once, to stdout.\n`);
   expect(command('list').stdout).toBe('ops\t-\tconnections:read,messages:read\n');
   expect(command('create', '--id', 'ops', '--scopes', 'all')).toMatchObject({ status: 1 });
   expect(command('create', '--id', 'x', '--scopes', 'connections:write')).toMatchObject({ status: 1 });
+
+  const out = join(dir, 'app.key');
+  const written = command('create', '--id', 'app', '--scopes', 'all', '--out', out);
+  expect(written).toMatchObject({
+    status: 0,
+    stdout: '',
+    stderr: expect.stringMatching(/once, to .*app\.key\.\n$/) as string,
+  });
+  const secret = readFileSync(out, 'utf8');
+  expect([secret, statSync(out).mode & 0o777]).toEqual([expect.stringMatching(/^cck_[A-Za-z0-9_-]{43}\n$/), 0o600]);
+  expect(command('revoke', '--id', 'app').status).toBe(0);
+  // A file that is there stays as it is, and no key is made.
+  expect(command('create', '--id', 'app', '--scopes', 'all', '--out', out)).toMatchObject({ status: 1, stdout: '' });
+  expect([readFileSync(out, 'utf8'), command('list').stdout]).toEqual([
+    secret,
+    'ops\t-\tconnections:read,messages:read\n',
+  ]);
 
   const redis = await startRedis({ dir, name: 'redis-keys' });
   const gateway = await startGateway(dir, 'gateway-keys', { REDIS_URL: redis.url, API_KEYS_FILE: file });

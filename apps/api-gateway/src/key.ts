@@ -8,11 +8,12 @@ import { parseArgs } from 'node:util';
 import { KeyEntry, mintKey, parseKeyFile } from './access/api-keys.js';
 import { SCOPES } from './access/scopes.js';
 
-const USAGE = `npm run key -- create --id ID --scopes SCOPE,SCOPE [--account ACCOUNT] [--file FILE]
+const USAGE = `npm run key -- create --id ID --scopes SCOPE,SCOPE [--account ACCOUNT] [--file FILE] [--out KEY_FILE]
 npm run key -- list [--file FILE]
 npm run key -- revoke --id ID [--file FILE]
 
-FILE is what API_KEYS_FILE says, or secrets/api-keys.json. Scopes: ${SCOPES.join(', ')}; "all" for each of them.`;
+FILE is what API_KEYS_FILE says, or secrets/api-keys.json. Scopes: ${SCOPES.join(', ')}; "all" for each of them.
+With --out the key is written to a new file that only you can read; without it, to stdout.`;
 
 /** Shown without a stack. */
 class UsageError extends Error {}
@@ -27,7 +28,7 @@ try {
 }
 
 function main(args: string[]): void {
-  const { command, id, scopes, account, path } = readArgs(args);
+  const { command, id, scopes, account, path, out } = readArgs(args);
   const keys = read(path, command === 'create');
   switch (command) {
     case 'create': {
@@ -45,9 +46,12 @@ function main(args: string[]): void {
       if (keys.some((key) => key.id === id))
         throw new UsageError(`the file already has a key "${id}"; revoke it first, or choose another id`);
       const { key, entry } = mintKey(checked.data);
+      if (out !== undefined) writeSecret(out, key);
       write(path, [...keys, entry]);
-      console.error(`Key "${id}" is in ${path}. This is the only time it is shown:`);
-      console.log(key);
+      console.error(
+        `The digest of the key "${id}" is in ${path}; the key itself is written once, to ${out ?? 'stdout'}.`,
+      );
+      if (out === undefined) console.log(key);
       return;
     }
     case 'list':
@@ -72,19 +76,20 @@ function readArgs(args: string[]): {
   scopes: string;
   account: string | undefined;
   path: string;
+  out: string | undefined;
 } {
   const text = { type: 'string' } as const;
   try {
     const { values, positionals } = parseArgs({
       args,
       allowPositionals: true,
-      options: { id: text, scopes: text, account: text, file: text },
+      options: { id: text, scopes: text, account: text, file: text, out: text },
     });
     const [command = ''] = positionals;
-    const { id = '', scopes = '', account, file } = values;
+    const { id = '', scopes = '', account, file, out } = values;
     // `||`: an empty option or variable counts as unset.
     const path = resolve(file || process.env['API_KEYS_FILE'] || 'secrets/api-keys.json');
-    return { command, id, scopes, account, path };
+    return { command, id, scopes, account, path, out: out === undefined || out === '' ? undefined : resolve(out) };
   } catch (error) {
     throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
   }
@@ -102,6 +107,16 @@ function read(path: string, mayBeAbsent: boolean): KeyEntry[] {
     return parseKeyFile(text).keys;
   } catch (error) {
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Only the user may read it. Another file at its place, or a link, stays as it is. */
+function writeSecret(path: string, key: string): void {
+  try {
+    writeFileSync(path, `${key}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new UsageError(`${path} is there already: choose another --out, or remove it first`);
   }
 }
 

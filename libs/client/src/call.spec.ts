@@ -110,10 +110,10 @@ describe('a call', () => {
   });
 
   it.each([
-    ['failed', 'the call of printer is failed: out of paper (message m-1)', 'out of paper'],
-    ['unanswered', 'the call of printer is unanswered (message m-1)', ''],
-    ['expired', 'the call of printer is expired (message m-1)', ''],
-    ['cancelled', 'the call of printer is cancelled (message m-1)', ''],
+    ['failed', 'the call of printer failed: out of paper (message m-1)', 'out of paper'],
+    ['unanswered', 'the call of printer got no answer in time (message m-1)', ''],
+    ['expired', 'the call of printer expired (message m-1)', ''],
+    ['cancelled', 'the call of printer was cancelled (message m-1)', ''],
   ])('rejects if the message is %s', async (status, text, details) => {
     replies = [json(message(status))];
     const error = await failure(print());
@@ -125,6 +125,13 @@ describe('a call', () => {
     replies = [accepted, sent];
     const error = await failure(print({ timeoutMs: 0 }));
     expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 1 s' });
+  });
+
+  it('says that the client is offline if the message still waits for it then', async () => {
+    replies = [accepted, json(message('held'))];
+    expect(await failure(print({ timeoutMs: 0 }))).toMatchObject({
+      message: 'the call of printer failed: no answer within 1 s, because the client is offline (message m-1)',
+    });
   });
 
   it('rejects if the answer came but was not stored', async () => {

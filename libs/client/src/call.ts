@@ -71,7 +71,7 @@ export async function call(
       const message = (await untilServed(requester, 'GET', read, until, options, true)) as Api.Message;
       if (hasEnded(message)) return payloadOf(message);
       const now = performance.now();
-      if (now >= until) throw new CallError(message, `no answer within ${seconds} s`);
+      if (now >= until) throw new CallError(message, noAnswerText(message, seconds));
       if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), options.signal);
     }
   } finally {
@@ -102,6 +102,11 @@ async function untilServed(
       options.signal?.throwIfAborted();
     }
   }
+}
+
+/** A message is `held` because its client is offline. */
+function noAnswerText({ status }: Api.Message, seconds: number): string {
+  return `no answer within ${seconds} s${status === 'held' ? ', because the client is offline' : ''}`;
 }
 
 function mayBeServedLater(error: unknown): boolean {

@@ -43,6 +43,14 @@ export class ProblemError extends Error {
   }
 }
 
+/** What became of a call whose message has this status. */
+const OUTCOMES: ReadonlyMap<Message['status'], string> = new Map([
+  ['failed', 'failed'],
+  ['unanswered', 'got no answer in time'],
+  ['expired', 'expired'],
+  ['cancelled', 'was cancelled'],
+]);
+
 /** The client has not done what a call asked, or has not answered in time. */
 export class CallError extends Error {
   override readonly name = 'CallError';
@@ -53,7 +61,8 @@ export class CallError extends Error {
     details = callMessage.status_history.at(-1)?.details ?? '',
   ) {
     const { client_id: clientId, message_id: id, status } = callMessage;
-    super(`the call of ${clientId} is ${status}${details === '' ? '' : `: ${details}`} (message ${id})`);
+    const outcome = OUTCOMES.get(status) ?? (details === '' ? 'got no answer' : 'failed');
+    super(`the call of ${clientId} ${outcome}${details === '' ? '' : `: ${details}`} (message ${id})`);
     this.details = details;
   }
 

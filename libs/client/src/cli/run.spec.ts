@@ -239,6 +239,23 @@ describe('cloud-connector', () => {
     expect(JSON.parse((await cli(['whoami', '--json'])).out)).toEqual(caller);
   });
 
+  it.each([
+    ['offline', 200, 'expired: the client is offline'],
+    ['online', 200, 'expired'],
+    // The key may read no connections.
+    ['offline', 403, 'expired'],
+  ])('says of an expired call whether the client is offline: %s, %i', async (state, status, text) => {
+    const history = [{ status: 'expired', at: 'now', details: null }];
+    const message = { message_id: 'm', client_id: 'a', status: 'expired', answer: null, status_history: history };
+    server.answer = (response, { method }) => {
+      const body = method === 'POST' ? message : { client_id: 'a', state };
+      response.writeHead(method === 'POST' ? 200 : status).end(JSON.stringify(body));
+    };
+    expect(await cli(['messages', 'call', 'a', 'd'])).toEqual({
+      ...{ exit: 1, out: '', err: `the call of a ${text} (message m)\n` },
+    });
+  });
+
   it('names the place of a wrong parameter, or the pointer of a wrong member', async () => {
     const problem = {
       type: 'urn:cloud-connector:problem:invalid',

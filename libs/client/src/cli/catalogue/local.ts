@@ -71,6 +71,7 @@ export const KEYS: readonly CommandSpec[] = [
       { flags: '--scopes <SCOPE,SCOPE>', about: `what it may do: ${SCOPES.join(', ')}; or all`, required: true },
       { flags: '--account <ACCOUNT>', about: 'only for the clients of an account' },
       KEY_FILE,
+      { flags: '--out <KEY_FILE>', about: 'write the key to a new file that only you can read' },
     ],
     examples: ['keys create billing --scopes connections:read,messages:write', 'keys create admin --scopes all'],
     loadLocal: async () => (await import('../commands/programs.js')).createKey,

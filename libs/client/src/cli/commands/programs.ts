@@ -5,7 +5,10 @@ import { EXIT, UsageError } from '../failures.js';
 
 export function createKey({ args, programs }: LocalContext): Promise<number> {
   const scopes = args.text('scopes') ?? '';
-  return keys(['create', '--id', args.need(0), '--scopes', scopes, ...optionsOf(args, 'account', 'file')], programs);
+  return keys(
+    ['create', '--id', args.need(0), '--scopes', scopes, ...optionsOf(args, 'account', 'file', 'out')],
+    programs,
+  );
 }
 
 export function listKeys({ args, programs }: LocalContext): Promise<number> {
