@@ -99,10 +99,10 @@ def test_ends_at_once_if_the_message_is_sent_and_the_service_awaits_no_answer() 
 @pytest.mark.parametrize(
     ("status", "text", "details"),
     [
-        ("failed", "the call of printer is failed: out of paper (message m-1)", "out of paper"),
-        ("unanswered", "the call of printer is unanswered (message m-1)", ""),
-        ("expired", "the call of printer is expired (message m-1)", ""),
-        ("cancelled", "the call of printer is cancelled (message m-1)", ""),
+        ("failed", "the call of printer failed: out of paper (message m-1)", "out of paper"),
+        ("unanswered", "the call of printer got no answer in time (message m-1)", ""),
+        ("expired", "the call of printer expired (message m-1)", ""),
+        ("cancelled", "the call of printer was cancelled (message m-1)", ""),
     ],
 )
 def test_raises_if_the_message_is_not_answered(status: str, text: str, details: str) -> None:
@@ -115,6 +115,12 @@ def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
     error = Play(accepted(), SENT, timeout=0).failure()
     assert isinstance(error, CallError)
     assert (error.status, error.details) == ("sent", "no answer within 1 s")
+
+
+def test_says_that_the_client_is_offline_if_the_message_still_waits_for_it_then() -> None:
+    error = Play(accepted(), models.Message.model_validate(message("held")), timeout=0).failure()
+    text = "the call of printer failed: no answer within 1 s, because the client is offline (message m-1)"
+    assert str(error) == text
 
 
 def test_raises_if_the_answer_came_but_was_not_stored() -> None:

@@ -97,7 +97,9 @@ class Call:
                 return payload_of(message)
             now = time.monotonic()
             if now >= self._until:
-                raise CallError(message, f"no answer within {self._seconds} s")
+                # A message is held because its client is offline.
+                why = ", because the client is offline" if message.status == "held" else ""
+                raise CallError(message, f"no answer within {self._seconds} s{why}")
             if now - begun < SHORTEST_WAIT_SECONDS:
                 yield Pause(min(NO_WAIT_PAUSE_SECONDS, self._until - now))
 

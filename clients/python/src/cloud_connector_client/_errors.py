@@ -64,6 +64,15 @@ class ProblemError(CloudConnectorError):
         return self.problem.request_id
 
 
+OUTCOMES: Mapping[str, str] = {
+    "failed": "failed",
+    "unanswered": "got no answer in time",
+    "expired": "expired",
+    "cancelled": "was cancelled",
+}
+"""What became of a call whose message has this status."""
+
+
 class CallError(CloudConnectorError):
     """The client has not done what a call asked, or has not answered in time."""
 
@@ -75,7 +84,8 @@ class CallError(CloudConnectorError):
         self.details = details or ""
         """What the client says about a failure."""
         reason = f": {self.details}" if self.details else ""
-        super().__init__(f"the call of {message.client_id} is {message.status}{reason} (message {message.message_id})")
+        outcome = OUTCOMES.get(message.status, "failed" if self.details else "got no answer")
+        super().__init__(f"the call of {message.client_id} {outcome}{reason} (message {message.message_id})")
 
     def __reduce__(self) -> tuple[type[CallError], tuple[models.Message, str]]:
         return type(self), (self.message, self.details)
