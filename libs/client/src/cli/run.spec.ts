@@ -167,8 +167,30 @@ describe('cloud-connector', () => {
     const body = { members: [], dispatchers, gateways: [{ id: 'g/1', name: 'g', since }], shards: [], lanes: [] };
     server.answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
     const { out } = await cli(['cluster']);
-    expect(out).toMatch(/^DISPATCHER +SINCE +SHARDS\nd1 +2026-11-30T06:00:00.000Z +3\nd2 \(takes no shards\) +0$/m);
-    expect(out).toMatch(/^GATEWAY +SINCE\ng +2026-11-30T06:00:00.000Z$/m);
+    expect(out).toMatch(
+      /^DISPATCHER +SINCE +SHARDS\nd1\/1 +2026-11-30T06:00:00.000Z +3\nd2\/1 \(takes no shards\) +0$/m,
+    );
+    expect(out).toMatch(/^GATEWAY +SINCE\ng\/1 +2026-11-30T06:00:00.000Z$/m);
+  });
+
+  it.each([
+    [['fit', 'fit'], /^BROKER\nreceive_maximum/m],
+    [['fit', 'troubled'], /^BROKER\nNot reached by vm\/1\.\nreceive_maximum/m],
+    [['unfit', 'troubled'], /^BROKER\nNo ingester reaches it\. This is what the last check found:\nreceive_maximum/m],
+  ])('the command cluster shows which ingesters do not reach the broker: %j', async (fitness, shown) => {
+    const members = fitness.map((each, i) => ({
+      id: `vm/${i}`,
+      name: 'vm',
+      since: null,
+      fitness: each,
+      shards: 0,
+      lanes: 0,
+    }));
+    const body = JSON.stringify({ members, shards: [], lanes: [], broker: { receive_maximum: 512 } });
+    server.answer = (response) => response.setHeader('content-type', 'application/json').end(body);
+    const { out } = await cli(['cluster']);
+    expect(out).toMatch(shown);
+    expect(out).toMatch(/^vm\/0 .*\nvm\/1 /m);
   });
 
   it('the command messages shows those of all pages, and passes its options on', async () => {

@@ -1,15 +1,19 @@
-import type { ClusterBroker } from '@cloud-connector/client';
+import type { Cluster } from '@cloud-connector/client';
 import type { ReactNode } from 'react';
+import { brokerReach } from '../../api/broker-reach.js';
 import { Facts } from '../../ui/facts.js';
 import { Time } from '../../ui/time.js';
 import { duration } from '../../ui/time-text.js';
 
 /** What the ingesters found out about the broker. */
-export function BrokerFacts({ broker }: { broker: ClusterBroker | null }): ReactNode {
+export function BrokerFacts({ cluster }: { cluster: Cluster }): ReactNode {
+  const { broker } = cluster;
+  const { without } = brokerReach(cluster);
   if (broker === null) return <p>No ingester has checked it yet.</p>;
   return (
     <Facts
       rows={[
+        ['Not reached by', without.length === 0 ? 'none' : <strong>{without.join(', ')}</strong>],
         ['Checked', <Time key="checked" at={broker.checked_at} both />],
         ['Sessions end after', orNone(broker.session_expiry_seconds, duration)],
         ['Largest packet', orNone(broker.maximum_packet_size, (bytes) => `${bytes.toLocaleString()} bytes`)],

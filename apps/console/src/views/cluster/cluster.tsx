@@ -40,9 +40,9 @@ export function ClusterView(): ReactNode {
           </Panel>
           <div className={styles.columns}>
             <Sweeps />
-            <Lanes lanes={data.lanes} />
+            <Lanes cluster={data} />
             <Panel title="Broker">
-              <BrokerFacts broker={data.broker} />
+              <BrokerFacts cluster={data} />
             </Panel>
           </div>
           <Panel title="Moves and sweeps, live" flush>

@@ -36,6 +36,26 @@ const healthy: Cluster = {
   dead_letters: 0,
   broker: null,
 };
+/** A broker without limits. */
+const broker: NonNullable<Cluster['broker']> = {
+  checked_at: member.since,
+  receive_maximum: 20,
+  maximum_packet_size: null,
+  maximum_qos: 2,
+  session_expiry_seconds: null,
+  no_subscriber_signal: true,
+  absence_provable: true,
+  queue_limit: null,
+  queue_measured_at: null,
+  retain_available: true,
+  shared_subscriptions: true,
+  wildcard_subscriptions: true,
+  server_keep_alive_seconds: null,
+};
+const withoutBroker: Partial<Cluster> = {
+  members: [{ ...member, fitness: 'unfit' }],
+  dispatchers: [{ ...dispatcher, takes_shards: false }],
+};
 const stateOf = (name: string, cluster: Cluster): unknown[] => {
   const part = healthOf(cluster).find((each) => each.name === name);
   return [part?.level, part?.state, part?.details];
@@ -53,6 +73,11 @@ it.each<[string, Partial<Cluster>, string[]]>([
   ['Ingesters', { shards: [{ ...shard, owner: null }] }, ['warn', '1 up', '1 shard is being taken over']],
   ['Ingesters', { shards: [{ ...shard, mailbox_lag_ms: 2500 }] }, ['warn', '1 up', 'the oldest entry waits for 2.5 s']],
   ['Dispatchers', { dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['bad', 'none works', '']],
+  ['Broker', { broker }, ['good', 'connected', '']],
+  ['Broker', { broker, members: [{ ...member, fitness: 'troubled' }] }, ['warn', 'not reached', 'by a#1']],
+  ['Broker', { broker, dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['warn', 'not reached', 'by d#1']],
+  ['Broker', { broker, ...withoutBroker }, ['bad', 'not reached', 'by any process: a#1, d#1']],
+  ['Broker', withoutBroker, ['bad', 'not reached', 'by any process: a#1, d#1']],
   ['Redis', { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] }, ['bad', 'full', '1 MiB, no limit']],
 ])('%s: %j', (name, change, expected) => {
   expect(stateOf(name, { ...healthy, ...change })).toEqual(expected);

@@ -1,5 +1,6 @@
 /** What the state of the cluster means for each part. */
 import type { Cluster } from '@cloud-connector/client';
+import { brokerReach, type BrokerReach } from '../../api/broker-reach.js';
 
 export interface PartHealth {
   name: string;
@@ -26,15 +27,17 @@ export function healthOf({ gateways, members, dispatchers, shards, redis, broker
     ),
     partOf('Dispatchers', working, dispatchers.length, '', 'Messages wait until one runs again.'),
     redisHealth(redis),
-    broker === null
-      ? { name: 'Broker', level: 'neutral', state: 'not checked yet', details: '' }
-      : {
-          name: 'Broker',
-          level: members.some(({ fitness }) => fitness !== 'fit') ? 'warn' : 'good',
-          state: 'connected',
-          details: '',
-        },
+    brokerHealth(broker, brokerReach({ members, dispatchers })),
   ];
+}
+
+function brokerHealth(broker: Cluster['broker'], { without, isLost }: BrokerReach): PartHealth {
+  const details = without.length === 0 ? '' : `by ${isLost ? 'any process: ' : ''}${without.join(', ')}`;
+  const meaning = 'Messages wait. What clients do is seen when the broker is reached again.';
+  if (isLost) return { name: 'Broker', level: 'bad', state: 'not reached', details, meaning };
+  if (broker === null) return { name: 'Broker', level: 'neutral', state: 'not checked yet', details };
+  if (without.length > 0) return { name: 'Broker', level: 'warn', state: 'not reached', details };
+  return { name: 'Broker', level: 'good', state: 'connected', details };
 }
 
 /** Above this, entries wait noticeably. */

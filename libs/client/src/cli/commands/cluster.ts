@@ -60,12 +60,12 @@ async function shardLines({ shards }: Cluster, out: Output): Promise<string[]> {
 /** A gateway of an older release sends neither dispatchers nor gateways. */
 async function others({ dispatchers, gateways }: Partial<Cluster>, out: Output): Promise<string[]> {
   if (dispatchers === undefined || gateways === undefined) return [];
-  const dispatcherRows = dispatchers.map(({ name, since, takes_shards, shards }) => [
-    takes_shards ? name : `${name} (takes no shards)`,
+  const dispatcherRows = dispatchers.map(({ id, since, takes_shards, shards }) => [
+    takes_shards ? id : `${id} (takes no shards)`,
     out.time(since),
     `${shards}`,
   ]);
-  const gatewayRows = gateways.map(({ name, since }) => [name, out.time(since)]);
+  const gatewayRows = gateways.map(({ id, since }) => [id, out.time(since)]);
   return [
     '',
     ...(await out.tableLines(columnsOf('DISPATCHER', 'SINCE', 'SHARDS'), dispatcherRows)),
@@ -75,21 +75,29 @@ async function others({ dispatchers, gateways }: Partial<Cluster>, out: Output):
 }
 
 /** A gateway of an older release sends no `broker`. */
-async function brokerLines({ broker }: Partial<Cluster>, out: Output): Promise<string[]> {
+async function brokerLines({ broker, members = [] }: Partial<Cluster>, out: Output): Promise<string[]> {
   if (broker === undefined) return [];
   if (broker === null) return ['', 'No ingester has checked the broker yet.'];
-  return ['', out.styled('bold', 'BROKER'), ...(await out.describeLines(broker))];
+  return ['', out.styled('bold', 'BROKER'), ...reachLines(members, out), ...(await out.describeLines(broker))];
+}
+
+/** What is known of the broker may be of a time when it could be reached. */
+function reachLines(members: Cluster['members'], out: Output): string[] {
+  const without = members.filter(({ fitness }) => fitness !== 'fit').map(({ id }) => id);
+  if (without.length === 0) return [];
+  if (without.length < members.length) return [out.styled('yellow', `Not reached by ${without.join(', ')}.`)];
+  return [out.styled('red', 'No ingester reaches it. This is what the last check found:')];
 }
 
 function membersOf({ members, shards }: Cluster, out: Output): Cell[][] {
-  return members.map(({ id, name, since, draining, fitness, shards: owned, lanes }) => {
+  return members.map(({ id, since, draining, fitness, shards: owned, lanes }) => {
     const own = shards.filter(({ owner }) => owner === id);
     const waiting = own.reduce((total, { mailbox_depth: depth }) => total + depth, 0);
     const lag = Math.max(0, ...own.map(({ mailbox_lag_ms: ms }) => ms));
     const remarks = [...(draining ? ['draining'] : []), ...(fitness === 'fit' ? [] : [fitness])].join(', ');
-    const shownName = remarks === '' ? name : `${name} (${remarks})`;
+    const shown = remarks === '' ? id : `${id} (${remarks})`;
     return [
-      { text: shownName, style: styleOf(fitness) },
+      { text: shown, style: styleOf(fitness) },
       ...[out.time(since), `${owned}`, `${lanes}`, `${waiting}`, `${lag} ms`],
     ];
   });
