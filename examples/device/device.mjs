@@ -329,24 +329,57 @@ export async function demoWork({ directive, payload }, progress) {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { CLIENT_ID, MQTT_URL, STATE_DIR } = process.env;
-  const { values } = parseArgs({
-    options: {
-      id: { type: 'string', default: CLIENT_ID ?? `device-${randomUUID().slice(0, 8)}` },
-      url: { type: 'string', default: MQTT_URL ?? 'mqtt://127.0.0.1:1883' },
-      proxy: { type: 'boolean', default: false },
-      answers: { type: 'string' },
-    },
-  });
-  const { answers, ...options } = values;
-  const answersFile = answers ?? (STATE_DIR === undefined ? undefined : join(STATE_DIR, `${values.id}.answers.json`));
+const USAGE = `A device that stays connected to Cloud Connector.
+
+  node device.mjs [--id CLIENT_ID] [--url MQTT_URL] [--proxy] [--answers FILE]
+
+  --id       the client id; CLIENT_ID, or a random one, without it
+  --url      the broker; MQTT_URL, or mqtt://127.0.0.1:1883, without it
+  --proxy    connect as a proxy for another system instead of as a host
+  --answers  the file that keeps the answers over restarts; one in the folder STATE_DIR, if that is set, without it
+  --help     show this`;
+
+const { CLIENT_ID, MQTT_URL, STATE_DIR } = process.env;
+
+/** @returns what the command line says; undefined if it cannot be read */
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        id: { type: 'string', default: CLIENT_ID ?? `device-${randomUUID().slice(0, 8)}` },
+        url: { type: 'string', default: MQTT_URL ?? 'mqtt://127.0.0.1:1883' },
+        proxy: { type: 'boolean', default: false },
+        answers: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return undefined;
+  }
+}
+
+function run() {
+  const read = readOptions();
+  if (read === undefined) {
+    console.error(`\n${USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  const { answers, help, ...options } = read;
+  if (help) {
+    console.log(USAGE);
+    return;
+  }
+  const answersFile = answers ?? (STATE_DIR === undefined ? undefined : join(STATE_DIR, `${options.id}.answers.json`));
   const device = new Device({
     ...options,
     answersFile,
     onMessage: demoWork,
-    log: (line) => console.log(`${values.id}: ${line}`),
+    log: (line) => console.log(`${options.id}: ${line}`),
   });
   process.on('SIGINT', () => device.stop());
   process.on('SIGTERM', () => device.stop());
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) run();

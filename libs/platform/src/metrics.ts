@@ -54,6 +54,12 @@ export function gauge<Label extends string = never>(
   return new Gauge({ name: `${PREFIX}${name}`, help, labelNames: labels, ...(collect && { collect }) });
 }
 
+/** An unknown value has no sample: 0 would be taken for a measured one, and NaN would spoil a `max` or a `sum` over processes. */
+export function setOrRemove(of: Pick<Gauge, 'set' | 'remove'>, value: number | undefined): void {
+  if (value === undefined) of.remove();
+  else of.set(value);
+}
+
 /** A histogram `cloud_connector_<name>_seconds`, with buckets from a tenth of a millisecond to ten seconds. */
 export function secondsHistogram<Label extends string = never>(
   name: string,

@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import { register } from 'prom-client';
 import type { Redis } from '@app/platform';
 import { OutboundWork, SendingTimes, RegistryKeys } from '@app/registry';
 import { LeaseTiming, Leases, Members, type DispatcherAnnouncement } from '@app/sharding';
@@ -187,6 +188,26 @@ describe('a dispatcher', () => {
     first.isConnected = true;
     first.shards.connected();
     await eventually('each has half of them', async () => expect(await countOf('a')).toBe(SHARDS / 2));
+  });
+
+  it('measures what waits without a connection to the broker too, and has no sample while Redis does not answer', async () => {
+    const sample = async (name: string): Promise<number | undefined> =>
+      (await register.getSingleMetric(`cloud_connector_outbound_${name}`)?.get())?.values[0]?.value;
+    const measured = (): Promise<(number | undefined)[]> =>
+      Promise.all([sample('connections_ready'), sample('oldest_ready_age_seconds')]);
+    const members = new Members<DispatcherAnnouncement>(redis, keys.dispatchers, 'spec/a', 3000);
+    const one = dispatcher('a', undefined, undefined, members, false);
+    expect(await measured()).toEqual([undefined, undefined]);
+    one.isConnected = false;
+    await leaveWork();
+    one.shards.start();
+    await eventually('all are counted', async () => expect(await measured()).toEqual([SHARDS, expect.any(Number)]));
+    expect((await measured())[1]).toBeGreaterThan(0);
+    expect(await countOf('a')).toBe(0);
+    jest.spyOn(members, 'heartbeat').mockRejectedValue(new Error('Redis is away'));
+    await eventually('nothing is known', async () => expect(await measured()).toEqual([undefined, undefined]));
+    jest.restoreAllMocks();
+    await eventually('all are counted', async () => expect((await measured())[0]).toBe(SHARDS));
   });
 
   it('asks Redis for nothing before it is started, although the connection to the broker is there', () => {

@@ -4,7 +4,7 @@
  *
  * - A dispatcher holds its share of the shards at most: their number divided by the dispatchers that are connected to the broker.
  *   It gives back what is above.
- * - Without a connection to the broker it holds none, so that others can take them.
+ * - Without a connection to the broker it holds none, so that others can take them. It still measures what waits.
  */
 import { Backoff, gauge, type Logger, type Redis } from '@app/platform';
 import {
@@ -26,17 +26,13 @@ import {
   type Leases,
   type Members,
 } from '@app/sharding';
+import { exposeBacklog } from './backlog-gauges.js';
 import { NextCheck } from './next-check.js';
 import { CHECK_MS } from './outbound-times.js';
 import type { OutboundDependencies } from './outbound-dependencies.js';
 import { OutboundShard } from './outbound-shard.js';
 
 const ownedShards = gauge('outbound_shards_owned', 'Shards whose outbound sides this dispatcher owns.');
-const readyConnections = gauge(
-  'outbound_connections_ready',
-  'Connections of all shards that have a message to publish now, and that no dispatcher has taken yet.',
-);
-const oldestReady = gauge('outbound_oldest_ready_age_seconds', 'For how long the first of them has been ready.');
 
 export interface OutboundShardsOptions {
   dependencies: OutboundDependencies;
@@ -81,6 +77,7 @@ export class OutboundShards {
     const { renewEveryMs, leaseMs } = options.timing;
     this.backoff = new Backoff(50, renewEveryMs, leaseMs);
     this.nextCheck = new NextCheck(renewEveryMs / 2);
+    exposeBacklog(undefined);
   }
 
   start(): void {
@@ -249,6 +246,7 @@ export class OutboundShards {
     } catch (error) {
       nextMs = this.backoff.failed();
       this.nextCheck.request();
+      exposeBacklog(undefined);
       logger.warn({ err: error, wait_ms: nextMs }, 'Redis does not answer the dispatcher; trying again');
     }
     if (this.isStopping && this.active.size === 0) return;
@@ -275,14 +273,13 @@ export class OutboundShards {
     const { members, name, redis, keys, shardCount } = this.options;
     const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
       members.heartbeat({ name, since: this.since, takes_shards: this.takesShards }),
-      this.takesShards ? dueShards(redis, keys, shardCount) : [],
+      dueShards(redis, keys, shardCount),
       this.addSendingTimes(),
     ]);
     this.heartbeatAt = now;
-    readyConnections.set(shards.reduce((sum, { waiting }) => sum + waiting, 0));
-    oldestReady.set(shards.reduce((oldest, { oldestMs }) => Math.max(oldest, oldestMs), 0) / 1000);
+    exposeBacklog(shards);
     if (all !== undefined) this.dispatchers = all.filter(({ takes_shards }) => takes_shards).length;
-    return { shards, dispatcherOverdueInMs: nextOverdueMs + 1 };
+    return { shards: this.takesShards ? shards : [], dispatcherOverdueInMs: nextOverdueMs + 1 };
   }
 
   /** Never fails: statistics must not keep a dispatcher from its shards. */

@@ -1,6 +1,5 @@
 /** Gauges of what waits in the mailboxes of the owned shards. They are read from Redis when metrics are scraped. */
-import type { Gauge } from 'prom-client';
-import { gauge, redisOutage, type Redis } from '@app/platform';
+import { gauge, redisOutage, setOrRemove, type Redis } from '@app/platform';
 import { readMailboxes, type Ownership, type ShardingKeys } from '@app/sharding';
 
 export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pick<Ownership, 'grants'>): void {
@@ -32,10 +31,4 @@ export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pic
     const oldestMs = (await readOnce())?.oldestMs;
     setOrRemove(this, oldestMs === undefined ? undefined : oldestMs / 1000);
   });
-}
-
-/** An unknown value has no sample: NaN would spoil a `max` or a `sum` over all ingesters. */
-function setOrRemove(of: Pick<Gauge, 'set' | 'remove'>, value: number | undefined): void {
-  if (value === undefined) of.remove();
-  else of.set(value);
 }
