@@ -20,7 +20,7 @@ import {
   type NamedConnection,
   type Redis,
 } from '@app/platform';
-import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
+import { CommandReplies, Maintenance, RegistryKeys, WakeUps, KeySpaceOpening } from '@app/registry';
 import { Presence, type GatewayAnnouncement } from '@app/sharding';
 import { EventFeed } from './events/event-feed.js';
 import { Availability } from './http/availability.js';
@@ -43,6 +43,7 @@ export class GatewayLifecycle extends Lifecycle {
     connections: RedisConnections,
     @Inject(STARTER_REDIS.token) starter: Redis,
     keys: RegistryKeys,
+    opening: KeySpaceOpening,
     replies: CommandReplies,
     storage: StorageBudget,
     pacing: Pacing,
@@ -71,7 +72,7 @@ export class GatewayLifecycle extends Lifecycle {
         },
         SERVERS,
         { name: 'requirements on Redis', start: () => assertRedisRequirements(starter) },
-        { name: 'key space', start: (stopping) => openKeySpace(starter, keys, SHARD_COUNT, logger, stopping) },
+        { name: 'key space', start: (stopping) => opening.open(starter, keys, SHARD_COUNT, logger, stopping) },
         { name: 'connection for the start', start: () => closeRedis(starter) },
         { name: 'replies to commands', start: () => replies.start() },
         { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },

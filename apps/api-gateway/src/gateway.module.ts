@@ -11,7 +11,7 @@ import {
   type Logger,
   type NamedConnection,
 } from '@app/platform';
-import { RegistryModule } from '@app/registry';
+import { KeySpaceOpening, RegistryModule } from '@app/registry';
 import { AccessModule } from './access/access.module.js';
 import { WhoamiController } from './access/whoami.controller.js';
 import { ClusterController } from './cluster/cluster.controller.js';
@@ -73,7 +73,11 @@ export class GatewayModule {
         EventsModule,
         MessagesModule,
         StatsModule,
-        HealthModule.of({ imports: [HttpModule], inject: [REDIS, Availability], useFactory: gatewayReadiness }),
+        HealthModule.of({
+          imports: [HttpModule, RegistryModule],
+          inject: [REDIS, KeySpaceOpening, Availability],
+          useFactory: gatewayReadiness,
+        }),
       ],
       providers: [{ provide: Lifecycle, useClass: GatewayLifecycle }],
     };

@@ -18,7 +18,7 @@ import {
   type Logger,
   type Redis,
 } from '@app/platform';
-import { RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
+import { RegistryKeys, WakeUps, KeySpaceOpening } from '@app/registry';
 import { Outbound } from './outbound/outbound.module.js';
 import { CLOSE_MS } from './outbound/outbound-times.js';
 
@@ -28,6 +28,7 @@ export class DispatcherLifecycle extends Lifecycle {
     connections: RedisConnections,
     @Inject(REDIS) redis: Redis,
     keys: RegistryKeys,
+    opening: KeySpaceOpening,
     wakeUps: WakeUps,
     publisher: Publisher,
     @Inject(BrokerGate) gate: Pick<BrokerGate, 'start' | 'stop'>,
@@ -44,7 +45,7 @@ export class DispatcherLifecycle extends Lifecycle {
         SERVERS,
         { name: 'requirements on the broker', start: () => gate.start(), stop: () => gate.stop() },
         { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
-        { name: 'key space', start: (stopping) => openKeySpace(redis, keys, SHARD_COUNT, logger, stopping) },
+        { name: 'key space', start: (stopping) => opening.open(redis, keys, SHARD_COUNT, logger, stopping) },
         {
           name: 'outbound side',
           start: () => outbound.start(),

@@ -10,7 +10,7 @@ import {
   type Logger,
   type NamedConnection,
 } from '@app/platform';
-import { RegistryModule } from '@app/registry';
+import { KeySpaceOpening, RegistryModule } from '@app/registry';
 import { DispatcherLifecycle } from './dispatcher.lifecycle.js';
 import { dispatcherReadiness } from './dispatcher.readiness.js';
 import type { DispatcherSettings } from './dispatcher.settings.js';
@@ -32,8 +32,8 @@ export class DispatcherModule {
         RegistryModule,
         OutboundModule,
         HealthModule.of({
-          imports: [OutboundModule],
-          inject: [REDIS, BrokerGate, Publisher, Outbound],
+          imports: [OutboundModule, RegistryModule],
+          inject: [REDIS, KeySpaceOpening, BrokerGate, Publisher, Outbound],
           useFactory: dispatcherReadiness,
         }),
       ],

@@ -4,16 +4,19 @@
  */
 import type { BrokerGate, Publisher } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type Redis } from '@app/platform';
+import { keySpaceCheck, type KeySpaceOpening } from '@app/registry';
 import type { Outbound } from './outbound/outbound.module.js';
 
 export function dispatcherReadiness(
   redis: Redis,
+  opening: KeySpaceOpening,
   gate: BrokerGate,
   publisher: Publisher,
   outbound: Pick<Outbound, 'running'>,
 ): ReadinessCheck[] {
   return [
     redisCheck(redis),
+    keySpaceCheck(opening),
     {
       name: 'broker',
       check: () => {

@@ -49,7 +49,7 @@ export { MOST_LOOKED_AT } from './search/message-page.js';
 export { WALKED_SETS } from './search/message-walk.js';
 export * from './messages/messages.js';
 export type { StoredMessage } from './messages/stored-messages.js';
-export { Migration, openKeySpace } from './key-space/migration.js';
+export { KeySpaceOpening, Migration, keySpaceCheck } from './key-space/migration.js';
 export type { MigrationStep } from './key-space/migration-step.js';
 export * from './messages/outbound-activation.js';
 export * from './messages/outbound-work.js';

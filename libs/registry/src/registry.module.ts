@@ -5,12 +5,14 @@
 import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
 import { ConnectionDirectory } from './connections/connection-directory.js';
+import { KeySpaceOpening } from './key-space/migration.js';
 import { RegistryKeys } from './keys.js';
 import { Sweeps } from './reconciliation/sweeps.js';
 import { WakeUps } from './messages/wake-ups.js';
 
 @Module({
   providers: [
+    KeySpaceOpening,
     {
       provide: RegistryKeys,
       inject: [SETTINGS],
@@ -34,6 +36,6 @@ import { WakeUps } from './messages/wake-ups.js';
       useFactory: (redis: Redis, keys: RegistryKeys) => new WakeUps(redis, keys),
     },
   ],
-  exports: [RegistryKeys, ConnectionDirectory, Sweeps, WakeUps],
+  exports: [KeySpaceOpening, RegistryKeys, ConnectionDirectory, Sweeps, WakeUps],
 })
 export class RegistryModule {}

@@ -5,7 +5,7 @@ import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet } from '../../../../test/support/servers.js';
 import { FORMAT, claimKeySpace } from './key-space.js';
 import { RegistryKeys } from '../keys.js';
-import { Migration, openKeySpace } from './migration.js';
+import { KeySpaceOpening, Migration, keySpaceCheck } from './migration.js';
 import type { MigrationStep } from './migration-step.js';
 
 const SHARDS = 3;
@@ -116,14 +116,21 @@ describe('waiting for older members', () => {
 
 describe('a process that does not migrate', () => {
   it('waits until the key space has the current format', async () => {
-    const opened = openKeySpace(redis, keys, SHARDS, quiet, new AbortController().signal);
+    const opening = new KeySpaceOpening();
+    const readiness = keySpaceCheck(opening);
+    expect(await readiness.check()).toEqual({ down: 'the key space has not been read yet' });
+    const opened = opening.open(redis, keys, SHARDS, quiet, new AbortController().signal);
+    await eventually('its readiness says what it waits for', async () =>
+      expect(await readiness.check()).toEqual({ down: expect.stringContaining('an older release') as string }),
+    );
     for (let index = 0; index < SHARDS; index++) await migration().migrate(await acquire(index), 1);
     expect((await opened).format).toBe(FORMAT);
+    expect(await readiness.check()).toBe('up');
   });
 
   it('stops waiting when it is aborted', async () => {
     const stopping = new AbortController();
-    const opened = openKeySpace(redis, keys, SHARDS, quiet, stopping.signal);
+    const opened = new KeySpaceOpening().open(redis, keys, SHARDS, quiet, stopping.signal);
     const failure = expect(opened).rejects.toThrow('aborted');
     await eventually('the key space has its marker', async () => expect(await redis.exists(keys.marker)).toBe(1));
     stopping.abort();

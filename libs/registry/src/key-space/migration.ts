@@ -7,7 +7,7 @@
  * - After a crash the steps of one shard are repeated; they are safe to repeat.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger, Redis } from '@app/platform';
+import type { Logger, ReadinessCheck, Redis } from '@app/platform';
 import { StaleOwnerError, listMembers, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
 import { FORMAT, claimKeySpace, raiseFormat, type Marker } from './key-space.js';
@@ -75,27 +75,46 @@ export class Migration {
   }
 }
 
-/**
- * Claims the key space and waits until it has this release's format. For processes that do not migrate.
- * @throws KeySpaceError, or the reason of `signal` when it is aborted
- */
-export async function openKeySpace(
-  redis: Redis,
-  keys: RegistryKeys,
-  shardCount: number,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<Marker> {
-  for (let waited = false; ; waited = true) {
-    const marker = await claimKeySpace(redis, keys, shardCount);
-    if (marker.format === FORMAT) return marker;
-    if (!waited) {
-      const about = { format: marker.format, wanted: FORMAT };
-      logger.warn(
-        about,
-        'an older release wrote this key space: waiting until an ingester of this release migrates it',
-      );
-    }
-    await sleep(POLL_MS, undefined, { signal });
+/** Waits until the key space has this release's format. For processes that do not migrate. */
+export class KeySpaceOpening {
+  private reason: string | undefined = 'the key space has not been read yet';
+
+  /** Why the key space cannot be used yet; undefined as soon as it can. */
+  get problem(): string | undefined {
+    return this.reason;
   }
+
+  /**
+   * Claims the key space and waits until it has this release's format.
+   * @throws KeySpaceError, or the reason of `signal` when it is aborted
+   */
+  async open(
+    redis: Redis,
+    keys: RegistryKeys,
+    shardCount: number,
+    logger: Logger,
+    signal: AbortSignal,
+  ): Promise<Marker> {
+    for (let waited = false; ; waited = true) {
+      const marker = await claimKeySpace(redis, keys, shardCount);
+      if (marker.format === FORMAT) {
+        this.reason = undefined;
+        return marker;
+      }
+      this.reason = OLDER_FORMAT;
+      if (!waited) logger.warn({ format: marker.format, wanted: FORMAT }, OLDER_FORMAT);
+      await sleep(POLL_MS, undefined, { signal });
+    }
+  }
+}
+
+const OLDER_FORMAT =
+  'an older release wrote this key space: waiting until its ingesters have stopped and an ingester of this release has migrated it';
+
+/** Of `/health/ready`. */
+export function keySpaceCheck(opening: Pick<KeySpaceOpening, 'problem'>): ReadinessCheck {
+  return {
+    name: 'key-space',
+    check: () => Promise.resolve(opening.problem === undefined ? 'up' : { down: opening.problem }),
+  };
 }
