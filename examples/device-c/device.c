@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <mosquitto.h>
@@ -31,7 +32,8 @@ enum {
   REMEMBER_S = 600,             /* "message": an answer is remembered until its message has expired, and so much longer. */
   LONGEST_LIFE_S = 30 * 86400,  /* How long a message of release 0.1.0 may live, which does not say when it expires. */
   MAX_ANSWERS = 1000,           /* With more answers than this, the device forgets the oldest. */
-  GOODBYE_S = 10,               /* How long a goodbye waits for its PUBACKs. */
+  ANSWER_S = 20,                /* How long it waits for CONNACK and SUBACK, */
+  GOODBYE_S = 10,               /* and a goodbye for its PUBACKs. */
   LOOP_MS = 100,
 };
 
@@ -45,11 +47,13 @@ static struct {
   int port;
   char *host, *user, *password;
   char in_topic[320], out_topic[320], answers_path[PATH_MAX], new_path[PATH_MAX + 8];
-  cJSON *answers;               /* {id, until, answer}, the oldest first: also the content of the file */
+  cJSON *answers;               /* {id, until, answer}, the oldest first: also the content of the file, in all example devices */
   Unsent unsent[MAX_ANSWERS];
   int unsent_count;
   int in_flight;                /* publishes of this connection without a PUBACK */
   int attempts;                 /* failed ones: each makes the next pause longer */
+  double connected_at;          /* when the broker accepted this connection; INFINITY before that */
+  int losses;                   /* connections in a row that ended soon */
   double wait_s;                /* how long to stay away once the service has asked the device to leave; -1 if it has not */
   Uuid handshake_id;            /* empty before the handshake of this connection */
 } device = {.wait_s = -1};
@@ -59,6 +63,7 @@ static void on_signal(int number) { (void)number; stopping = 1; }
 
 #define say(...) (printf("%s: ", device.id), printf(__VA_ARGS__), putchar('\n'), fflush(stdout))
 
+#define fail_with(...) (fprintf(stderr, __VA_ARGS__), exit(1))
 static void fail(const char *what) { perror(what); exit(1); }
 
 static double seconds_of(clockid_t clock) {
@@ -178,20 +183,35 @@ static void forget_old(void) {
 static void save_answers(void) {
   char *text = cJSON_PrintUnformatted(device.answers);
   FILE *file = fopen(device.new_path, "w");
-  if (file == NULL || fputs(text, file) == EOF || fflush(file) != 0 || fsync(fileno(file)) != 0 || fclose(file) != 0 ||
-      rename(device.new_path, device.answers_path) != 0)
-    fail(device.answers_path);
+  bool written = file != NULL && fputs(text, file) != EOF && fflush(file) == 0 && fsync(fileno(file)) == 0;
+  if (!written || rename(device.new_path, device.answers_path) != 0)
+    say("%s cannot be written: %s; after a restart a repeat would be done again", device.answers_path, strerror(errno));
+  if (file != NULL) fclose(file);
   free(text);
+}
+
+static bool are_answers(const cJSON *read) {
+  const cJSON *entry;
+  cJSON_ArrayForEach(entry, read) {
+    bool has_until = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(entry, "until"));
+    if (!has_until || text_of(entry, "id") == NULL || text_of(entry, "answer") == NULL) return false;
+  }
+  return cJSON_IsArray(read);
 }
 
 static void load_answers(void) {
   char *text = NULL;
   size_t size = 0;
   FILE *file = fopen(device.answers_path, "r");
-  device.answers = file == NULL ? cJSON_CreateArray() : getdelim(&text, &size, '\0', file) < 0 ? NULL : cJSON_Parse(text);
+  const char *why = file == NULL && errno != ENOENT ? strerror(errno) : "it is no JSON array of {id, until, answer}";
+  if (file == NULL && errno == ENOENT) device.answers = cJSON_CreateArray();
+  if (file != NULL && getdelim(&text, &size, '\0', file) >= 0) device.answers = cJSON_Parse(text);
   if (file != NULL) fclose(file);
   free(text);
-  if (device.answers == NULL) fail(device.answers_path);
+  if (!are_answers(device.answers)) fail_with("%s cannot be read: %s; delete it, and repeats will be done again\n", device.answers_path, why);
+  file = fopen(device.new_path, "w");
+  if (file == NULL || fclose(file) != 0 || unlink(device.new_path) != 0)
+    fail_with("%s cannot be written: %s; its folder must be one in which this program may write\n", device.answers_path, strerror(errno));
 }
 
 /* Counted from the arrival of the message, so that the clock of the device may be wrong. */
@@ -241,8 +261,10 @@ static void on_publish(struct mosquitto *client, void *data, int packet_id) {
 /* "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake. */
 static void on_connect(struct mosquitto *client, void *data, int result) {
   (void)data;
-  if (result == 0) mosquitto_subscribe(client, NULL, device.out_topic, 1);
-  else say("the broker refuses the connection: %s", mosquitto_connack_string(result));
+  if (result == 0) {
+    device.connected_at = seconds_of(CLOCK_MONOTONIC);
+    mosquitto_subscribe(client, NULL, device.out_topic, 1);
+  } else say("the broker refuses the connection: %s", mosquitto_connack_string(result));
 }
 
 static void on_subscribe(struct mosquitto *client, void *data, int packet_id, int count, const int *granted) {
@@ -316,9 +338,19 @@ static void connect_once(void) {
   mosquitto_message_callback_set(client, on_message);
   mosquitto_publish_callback_set(client, on_publish);
   int result = mosquitto_connect(client, device.host, device.port, KEEP_ALIVE_S);
-  while (result == MOSQ_ERR_SUCCESS && !stopping && device.wait_s < 0) result = mosquitto_loop(client, LOOP_MS, 1);
-  if (result == MOSQ_ERR_SUCCESS) say_goodbye(client);
-  else say("no connection: %s", mosquitto_strerror(result));
+  double end = seconds_of(CLOCK_MONOTONIC) + ANSWER_S;
+  while (result == MOSQ_ERR_SUCCESS && !stopping && device.wait_s < 0) {
+    if (*device.handshake_id.text == '\0' && seconds_of(CLOCK_MONOTONIC) > end) break;
+    result = mosquitto_loop(client, LOOP_MS, 1);
+  }
+  if (result == MOSQ_ERR_SUCCESS) {
+    if (!stopping && device.wait_s < 0) say("no connection: no CONNACK and SUBACK in %d s", ANSWER_S);
+    say_goodbye(client);
+  } else {
+    bool online = *device.handshake_id.text != '\0';
+    say("%s: %s", online ? "the connection has ended" : "no connection", mosquitto_strerror(result));
+    if (online && ++device.losses > 1) say("it ended soon after connecting, again: is there another program with the same client id?");
+  }
   mosquitto_destroy(client);
 }
 
@@ -380,10 +412,10 @@ int main(void) {
   sigaction(SIGINT, &action, NULL);
   mosquitto_lib_init();
   while (!stopping) {
-    double began = seconds_of(CLOCK_MONOTONIC);
     device.wait_s = -1;
+    device.connected_at = INFINITY;
     connect_once();
-    if (seconds_of(CLOCK_MONOTONIC) - began > HEALTHY_S) device.attempts = 0;
+    if (seconds_of(CLOCK_MONOTONIC) - device.connected_at > HEALTHY_S) device.attempts = device.losses = 0;
     double end = seconds_of(CLOCK_MONOTONIC) + fmax(0, device.wait_s) + next_pause();
     while (!stopping && seconds_of(CLOCK_MONOTONIC) < end) usleep(LOOP_MS * 1000);
   }

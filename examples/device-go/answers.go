@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -16,28 +17,42 @@ const (
 	maxAnswers = 1000
 )
 
-// answers are in memory and in a file, the oldest first. The service may send a message twice, also after a restart.
+// answers are in memory and in a file, the oldest first. The service may send a message twice, also after a restart. The file is a JSON
+// array of entries, in all example devices.
 type answers struct {
 	path    string
 	entries []entry
 }
 
 type entry struct {
-	ID     string    `json:"id"`
-	Until  time.Time `json:"until"`
-	Answer string    `json:"answer"`
+	ID     string  `json:"id"`
+	Until  float64 `json:"until"` // seconds since 1970
+	Answer string  `json:"answer"`
 }
 
+// loadAnswers fails if the file cannot be read, and if it could not be written later.
 func loadAnswers(path string) (*answers, error) {
 	loaded := &answers{path: path}
 	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return loaded, nil
+	if err == nil {
+		err = json.Unmarshal(text, &loaded.entries)
+	}
+	for _, one := range loaded.entries {
+		if err == nil && (one.ID == "" || one.Answer == "") {
+			err = errors.New("an entry has no id or no answer")
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s cannot be read: %w; delete it, and repeats will be done again", path, err)
+	}
+	file, err := os.Create(path + ".new")
+	if err == nil {
+		err = errors.Join(file.Close(), os.Remove(path+".new"))
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s cannot be written: %w; its folder must be one in which this program may write", path, err)
 	}
-	return loaded, json.Unmarshal(text, &loaded.entries)
+	return loaded, nil
 }
 
 func (a *answers) get(id string) (string, bool) {
@@ -52,7 +67,7 @@ func (a *answers) get(id string) (string, bool) {
 func (a *answers) put(added entry) error {
 	var kept []entry
 	for _, one := range append(a.entries, added) {
-		if one.Until.After(time.Now()) {
+		if one.Until > unixSeconds(time.Now()) {
 			kept = append(kept, one)
 		}
 	}
@@ -70,12 +85,14 @@ func (a *answers) put(added entry) error {
 }
 
 // rememberUntil counts from the arrival of the message, so that the clock of the device may be wrong.
-func rememberUntil(request message) time.Time {
+func rememberUntil(request message) float64 {
 	life := longestLife
 	sent, errSent := time.Parse(time.RFC3339, request.Sent)
 	expires, errExpires := time.Parse(time.RFC3339, request.Expires)
 	if errSent == nil && errExpires == nil {
 		life = max(0, expires.Sub(sent))
 	}
-	return time.Now().Add(life + rememberFor)
+	return unixSeconds(time.Now().Add(life + rememberFor))
 }
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

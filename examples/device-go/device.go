@@ -39,7 +39,9 @@ const (
 	shortestPause = time.Second
 	// How many messages may come before the first of them is answered.
 	receiveMaximum = 100
-	packetTimeout  = 10 * time.Second
+	// How long it waits for an acknowledgement, and a goodbye for all of them.
+	packetTimeout  = 20 * time.Second
+	goodbyeTimeout = 10 * time.Second
 )
 
 // perform does what a message asks, and returns the payload of the answer. With an error the message becomes `failed`.
@@ -59,6 +61,8 @@ type device struct {
 	url                   *url.URL
 	answers               *answers
 	attempts              int // failed ones: each makes the next pause longer
+	connectedAt           time.Time
+	losses                int // connections in a row that ended soon
 	// Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once.
 	unsent      []string
 	client      *paho.Client
@@ -68,13 +72,19 @@ type device struct {
 // run connects again and again, until the context is done.
 func (d *device) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		connectedAt := time.Now()
+		d.connectedAt, d.handshakeID = time.Time{}, ""
 		wait, err := d.connectOnce(ctx)
+		if !d.connectedAt.IsZero() && time.Since(d.connectedAt) > healthyAfter {
+			d.attempts, d.losses = 0, 0
+		}
 		if err != nil {
 			log.Printf("the connection has ended: %v", err)
-		}
-		if time.Since(connectedAt) > healthyAfter {
-			d.attempts = 0
+			if d.handshakeID != "" {
+				d.losses++
+			}
+			if d.losses > 1 {
+				log.Print("it ended soon after connecting, again: is there another program with the same client id?")
+			}
 		}
 		select {
 		case <-time.After(wait + d.nextPause()):
@@ -149,6 +159,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	if _, err := d.client.Connect(ctx, connect); err != nil {
 		return 0, err
 	}
+	d.connectedAt = time.Now()
 	subscription := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: d.outTopic, QoS: 1}}}
 	if _, err := d.client.Subscribe(ctx, subscription); err != nil {
 		return 0, err
@@ -157,7 +168,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 		"canonical_facts": map[string]any{"fqdn": d.id + ".example.com", "ip_addresses": []string{"192.0.2.1"}},
 	})
 	d.handshakeID = handshakeID
-	if err := d.publish(handshake, true); err != nil {
+	if err := d.publish(context.Background(), handshake, true); err != nil {
 		return 0, err
 	}
 	log.Print("connected")
@@ -185,8 +196,8 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 }
 
 // publish waits for the PUBACK.
-func (d *device) publish(text []byte, retain bool) error {
-	_, err := d.client.Publish(context.Background(), &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
+func (d *device) publish(ctx context.Context, text []byte, retain bool) error {
+	_, err := d.client.Publish(ctx, &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
 	return err
 }
 
@@ -229,7 +240,7 @@ func (d *device) handle(request message) error {
 		answer = d.answerTo(request)
 		// Before it is sent: a crash between the two must not do the message again.
 		if err := d.answers.put(entry{request.MessageID, rememberUntil(request), answer}); err != nil {
-			return err
+			log.Printf("%s cannot be written: %v; after a restart a repeat would be done again", d.answers.path, err)
 		}
 	}
 	d.unsent = append(d.unsent, answer)
@@ -239,7 +250,7 @@ func (d *device) handle(request message) error {
 func (d *device) answerTo(request message) string {
 	payload, err := perform(request, func(percent int, details string) {
 		_, text := envelope("message-progress", &request.MessageID, map[string]any{"percent": percent, "details": details})
-		if err := d.publish(text, false); err != nil {
+		if err := d.publish(context.Background(), text, false); err != nil {
 			log.Printf("progress: %v", err)
 		}
 	})
@@ -252,7 +263,7 @@ func (d *device) answerTo(request message) string {
 }
 
 func (d *device) sendAnswer(answer string) error {
-	if err := d.publish([]byte(answer), false); err != nil {
+	if err := d.publish(context.Background(), []byte(answer), false); err != nil {
 		return err
 	}
 	for i, one := range d.unsent {
@@ -266,10 +277,12 @@ func (d *device) sendAnswer(answer string) error {
 
 // sayGoodbye ("What a client must do", 6) publishes `offline`, then the empty retained message, each with its PUBACK; then DISCONNECT.
 func (d *device) sayGoodbye() error {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
+	defer cancel()
 	_, offline := envelope("offline", nil, nil)
-	err := d.publish(offline, false)
+	err := d.publish(ctx, offline, false)
 	if err == nil {
-		err = d.publish(nil, true)
+		err = d.publish(ctx, nil, true)
 	}
 	log.Print("disconnected")
 	return errors.Join(err, d.client.Disconnect(&paho.Disconnect{ReasonCode: 0}))

@@ -15,12 +15,20 @@ import random
 import re
 import signal
 import ssl
+import sys
 import time
 import uuid
 from datetime import datetime, timezone
 from urllib.parse import unquote, urlsplit
 
-import paho.mqtt.client as mqtt
+try:
+    import paho.mqtt.client as mqtt
+except ImportError:
+    sys.exit(
+        f"paho-mqtt is missing for this python3 ({sys.executable}): use a virtual environment "
+        "(python3 -m venv .venv && .venv/bin/pip install paho-mqtt, then .venv/bin/python3) "
+        "or, with Debian's package python3-paho-mqtt, /usr/bin/python3"
+    )
 
 KEEP_ALIVE_S = 60
 # "Connecting": the longest pause before the first reconnect, and before any. It doubles with each attempt.
@@ -38,7 +46,8 @@ REMEMBER_S = 600
 LONGEST_LIFE_S = 30 * 86400
 # With more answers than this, the device forgets the oldest.
 MAX_ANSWERS = 1000
-# How long a goodbye waits for its PUBACKs.
+# How long it waits for CONNACK and SUBACK, and a goodbye for its PUBACKs.
+ANSWER_S = 20
 GOODBYE_S = 10
 
 
@@ -92,27 +101,42 @@ def remember_until(message):
 
 
 class Answers:
-    """The answers by the ids of their messages, in memory and in a file. The service may send a message twice, also after a restart."""
+    """
+    The answers by the ids of their messages, in memory and in a file. The service may send a message twice, also after a restart. The
+    file is a JSON array of {"id", "until" (seconds since 1970), "answer"}, the oldest first, in all example devices.
+    """
 
     def __init__(self, path):
         self.path = path
-        # id -> [until when it is remembered, answer], the oldest first
+        # id -> (until when it is remembered, answer), the oldest first
         self.entries = {}
-        if os.path.exists(path):
+        try:
             with open(path, encoding="utf-8") as file:
-                self.entries = json.load(file)
+                for entry in json.load(file):
+                    if not isinstance(entry["id"], str) or not isinstance(entry["answer"], str):
+                        raise ValueError("an id and an answer are strings")
+                    self.entries[entry["id"]] = (float(entry["until"]), entry["answer"])
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            sys.exit(f"{path} cannot be read: {error!r}; delete it, and repeats will be done again")
+        try:
+            with open(f"{path}.new", "w", encoding="utf-8"):
+                os.remove(f"{path}.new")
+        except OSError as error:
+            sys.exit(f"{path} cannot be written: {error.strerror}; its folder must be one in which this program may write")
 
     def get(self, message_id):
         return self.entries[message_id][1] if message_id in self.entries else None
 
     def put(self, message_id, until, answer):
-        self.entries[message_id] = [until, answer]
+        self.entries[message_id] = (until, answer)
         self.entries = {key: entry for key, entry in self.entries.items() if entry[0] > time.time()}
         while len(self.entries) > MAX_ANSWERS:
             del self.entries[next(iter(self.entries))]
         # Another file first: a crash leaves the old one or the new one.
         with open(f"{self.path}.new", "w", encoding="utf-8") as file:
-            json.dump(self.entries, file)
+            json.dump([{"id": key, "until": until, "answer": text} for key, (until, text) in self.entries.items()], file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(f"{self.path}.new", self.path)
@@ -128,6 +152,9 @@ class Device:
         self.stopping = False
         # Failed attempts: each one makes the next pause longer.
         self.attempts = 0
+        # When the broker accepted this connection, and how many connections in a row ended soon after that.
+        self.connected_at = None
+        self.losses = 0
         self.client = None
         self.handshake_id = None
         # How long to stay away, once the service has asked the device to leave.
@@ -140,13 +167,14 @@ class Device:
     def run(self):
         while not self.stopping:
             self.wait = None
-            connected_at = time.monotonic()
+            self.connected_at = None
             try:
                 self.connect_once()
             except OSError as error:
                 self.log(f"no connection: {error}")
-            if time.monotonic() - connected_at > HEALTHY_S:
+            if self.connected_at is not None and time.monotonic() - self.connected_at > HEALTHY_S:
                 self.attempts = 0
+                self.losses = 0
             self.sleep((self.wait or 0) + self.next_pause())
 
     def next_pause(self):
@@ -169,12 +197,19 @@ class Device:
         self.in_flight = {}
         self.handshake_id = None
         self.client.connect(self.url.hostname, self.url.port or (8883 if self.is_tls() else 1883), KEEP_ALIVE_S)
+        end = time.monotonic() + ANSWER_S
         result = mqtt.MQTT_ERR_SUCCESS
         while result == mqtt.MQTT_ERR_SUCCESS:
             if self.stopping or self.wait is not None:
                 return self.say_goodbye()
+            if self.handshake_id is None and time.monotonic() > end:
+                self.client.disconnect()
+                return self.log(f"no connection: no CONNACK and SUBACK in {ANSWER_S} s")
             result = self.client.loop(timeout=0.1)
         self.log(f"the connection has ended: {mqtt.error_string(result)}")
+        self.losses += self.handshake_id is not None
+        if self.losses > 1:
+            self.log("it ended soon after connecting, again: is there another program with the same client id?")
 
     def is_tls(self):
         return self.url.scheme in ("mqtts", "ssl", "tls")
@@ -208,6 +243,7 @@ class Device:
     # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
     def on_connect(self, client, _userdata, _flags, reason, *_):
         if reason == 0:
+            self.connected_at = time.monotonic()
             client.subscribe(self.out_topic, qos=1)
         else:
             self.log(f"the broker refuses the connection: {reason}")
@@ -255,7 +291,10 @@ class Device:
             self.log(f"message {message.get('directive')} {json.dumps(message.get('payload'))}")
             answer = self.answer_to(message)
             # Before it is sent: a crash between the two must not do the message again.
-            self.answers.put(message_id, remember_until(message), answer)
+            try:
+                self.answers.put(message_id, remember_until(message), answer)
+            except OSError as error:
+                self.log(f"{self.answers.path} cannot be written: {error.strerror}; after a restart a repeat would be done again")
         self.unsent[message_id] = answer
         self.publish(answer, answers=message_id)
 

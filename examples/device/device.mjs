@@ -7,7 +7,7 @@
  * The environment may set the same: CLIENT_ID, MQTT_URL, and STATE_DIR, the folder of the answers. Needs one package: mqtt.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,9 @@ const LONGEST_LIFE_MS = 30 * 86_400_000;
 /** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
+/** How long it waits for CONNACK and SUBACK, and a goodbye for its PUBACKs. */
+const ANSWER_MS = 20_000;
+const GOODBYE_MS = 10_000;
 /** After a connection that lasted longer than this, the pauses begin with the first one again. */
 const HEALTHY_MS = 60_000;
 /** `never` lasts until an operator ends it. The device is not notified of that, so it reconnects at this interval. */
@@ -46,6 +49,8 @@ export class Device {
   #handshakeId = '';
   #connectedAt = Infinity;
   #attempts = 0;
+  /** Connections in a row that ended soon. */
+  #losses = 0;
   #stopped = false;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -59,7 +64,8 @@ export class Device {
    * @param {(message: { directive: string, payload?: unknown }, progress: Progress) => unknown} [options.onMessage]
    *   does what the message asks. What it returns, or what its promise resolves with, is the payload of the `message-response`,
    *   and the message becomes `answered`. If it throws, the device sends a `message-error`, and the message becomes `failed`
-   * @param {string} [options.answersFile] keeps the answers over restarts; without it they are in memory only
+   * @param {string} [options.answersFile] keeps the answers over restarts; without it they are in memory only. If it cannot be used,
+   *   the constructor throws
    * @param {(line: string) => void} [options.log]
    * @param {number} [options.firstPauseMs] the pause before the first reconnect
    */
@@ -90,6 +96,7 @@ export class Device {
       // A broker that refuses one CONNECT may accept the next one.
       reconnectOnConnackError: true,
       reconnectPeriod: firstPauseMs,
+      connectTimeout: ANSWER_MS,
       // The broker publishes it if this device vanishes; it replaces the retained handshake.
       will: { topic: this.inTopic, payload: Buffer.from(this.#envelope('offline')), qos: 1, retain: true },
     });
@@ -108,14 +115,17 @@ export class Device {
     this.client.on('close', () => {
       // MQTT.js would send them again before it subscribes, the old handshake among them.
       for (const packetId of Object.keys(this.client.outgoing)) this.client.removeOutgoingMessage(Number(packetId));
-      if (!this.client.disconnecting) this.client.options.reconnectPeriod = this.#nextPause();
+      if (this.client.disconnecting) return;
+      if (this.#connectedAt !== Infinity) this.#countLoss();
+      this.client.options.reconnectPeriod = this.#nextPause();
     });
     this.client.on('error', (error) => this.log(`connection: ${error.message}`));
   }
 
   /** Subscribes first, so that the device misses no message that follows its handshake. */
   async #shakeHands() {
-    await this.client.subscribeAsync(this.outTopic, { qos: 1 });
+    if (!(await endsWithin(ANSWER_MS, this.client.subscribeAsync(this.outTopic, { qos: 1 }))))
+      throw new Error(`no SUBACK in ${ANSWER_MS / 1000} s`);
     this.#handshakeId = randomUUID();
     const handshake = this.proxy
       ? this.#envelope('proxy-handshake', {
@@ -175,18 +185,43 @@ export class Device {
     if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
   }
 
+  /** The file is a JSON array of `{ id, until, answer }`, the oldest first, `until` in seconds since 1970, in all example devices. */
   #restoreAnswers() {
-    if (this.answersFile === undefined || !existsSync(this.answersFile)) return;
-    this.#answers = new Map(JSON.parse(readFileSync(this.answersFile, 'utf8')));
+    const file = this.answersFile;
+    if (file === undefined) return;
+    try {
+      for (const { id, until, answer } of existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []) {
+        if (typeof id !== 'string' || typeof until !== 'number' || typeof answer !== 'string')
+          throw new Error('an entry is not of the form {id, until, answer}');
+        this.#answers.set(id, { until: until * 1000, answer });
+      }
+    } catch (error) {
+      const words = `${file} cannot be read: ${wordsOf(error)}; delete it, and repeats will be done again`;
+      throw new Error(words, { cause: error });
+    }
     this.#forgetOld();
+    try {
+      writeFileSync(`${file}.new`, '');
+      rmSync(`${file}.new`);
+    } catch (error) {
+      const words = `${file} cannot be written: ${wordsOf(error)}; its folder must be one in which this program may write`;
+      throw new Error(words, { cause: error });
+    }
   }
 
   /** Writes another file first: a crash leaves the old one or the new one. */
   #saveAnswers() {
-    if (this.answersFile === undefined) return;
-    const done = [...this.#answers].filter(([, { answer }]) => typeof answer === 'string');
-    writeFileSync(`${this.answersFile}.new`, JSON.stringify(done), { flush: true });
-    renameSync(`${this.answersFile}.new`, this.answersFile);
+    const file = this.answersFile;
+    if (file === undefined) return;
+    const done = [...this.#answers].flatMap(([id, { until, answer }]) =>
+      typeof answer === 'string' ? [{ id, until: until / 1000, answer }] : [],
+    );
+    try {
+      writeFileSync(`${file}.new`, JSON.stringify(done), { flush: true });
+      renameSync(`${file}.new`, file);
+    } catch (error) {
+      this.log(`${file} cannot be written: ${wordsOf(error)}; after a restart a repeat would be done again`);
+    }
   }
 
   /** @param {string} answer */
@@ -210,8 +245,7 @@ export class Device {
       });
       return this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
     } catch (error) {
-      const details = error instanceof Error ? error.message : String(error);
-      return this.#envelope('message-error', { ...about, payload: { details } });
+      return this.#envelope('message-error', { ...about, payload: { details: wordsOf(error) } });
     }
   }
 
@@ -230,6 +264,12 @@ export class Device {
       if (ms > partMs) this.#reconnectIn(ms - partMs);
       else this.client.reconnect();
     }, partMs);
+  }
+
+  #countLoss() {
+    this.#losses = performance.now() - this.#connectedAt > HEALTHY_MS ? 0 : this.#losses + 1;
+    if (this.#losses > 1)
+      this.log('it ended soon after connecting, again: is there another program with the same client id?');
   }
 
   /** The pause before the next attempt. It grows, and is random so that a fleet does not reconnect at the same moment. */
@@ -253,9 +293,10 @@ export class Device {
     if (this.client.connected) {
       const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
       const goodbye = this.#sayGoodbye().catch((error) => this.log(`goodbye: ${error.message}`));
-      await Promise.race([goodbye, closed]);
-    }
-    await this.client.endAsync(!this.client.connected);
+      const inTime = await endsWithin(GOODBYE_MS, Promise.race([goodbye, closed]));
+      if (!inTime) this.log('goodbye: no PUBACK');
+      await this.client.endAsync(!inTime || !this.client.connected);
+    } else await this.client.endAsync(true);
     this.log('disconnected');
   }
 
@@ -269,6 +310,19 @@ export class Device {
   #envelope(type, more = {}) {
     return JSON.stringify({ type, message_id: randomUUID(), version: 1, sent: new Date().toISOString(), ...more });
   }
+}
+
+/** Whether a promise resolves in time. @param {number} ms @param {Promise<unknown>} promise */
+async function endsWithin(ms, promise) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer));
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function hasNoWork() {
@@ -354,7 +408,7 @@ function readOptions() {
       },
     }).values;
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    console.error(wordsOf(error));
     return undefined;
   }
 }
@@ -372,14 +426,19 @@ function run() {
     return;
   }
   const answersFile = answers ?? (STATE_DIR === undefined ? undefined : join(STATE_DIR, `${options.id}.answers.json`));
-  const device = new Device({
-    ...options,
-    answersFile,
-    onMessage: demoWork,
-    log: (line) => console.log(`${options.id}: ${line}`),
-  });
-  process.on('SIGINT', () => device.stop());
-  process.on('SIGTERM', () => device.stop());
+  try {
+    const device = new Device({
+      ...options,
+      answersFile,
+      onMessage: demoWork,
+      log: (line) => console.log(`${options.id}: ${line}`),
+    });
+    process.on('SIGINT', () => device.stop());
+    process.on('SIGTERM', () => device.stop());
+  } catch (error) {
+    console.error(wordsOf(error));
+    process.exitCode = 1;
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) run();
