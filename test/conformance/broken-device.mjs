@@ -151,6 +151,21 @@ const FAULTS = {
   'no-wait-when-refused': () =>
     withReceived('handshake-error', ({ payload }) => payload.retry_after && (payload.retry_after = 'PT0S')),
   'no-goodbye': () => withPublished((message) => (message.type === 'offline' ? undefined : message)),
+  'goodbye-backwards': () => {
+    let offline = '';
+    client.publishAsync = async function (
+      /** @type {string} */ topic,
+      /** @type {any} */ text,
+      /** @type {any} */ options,
+    ) {
+      if (text !== '' && JSON.parse(text).type === 'offline') return void (offline = text);
+      await publishAsync.call(this, topic, text, options);
+      if (text === '') await publishAsync.call(this, topic, offline, { qos: 1 });
+    };
+  },
+  'sent-without-offset': () => withPublished((message) => ({ ...message, sent: message.sent.replace('Z', '') })),
+  'repeats-old-handshake': () => (client.removeOutgoingMessage = () => undefined),
+  'answers-at-qos-0': () => withPublished((message, options) => (isAnswer(message) && (options.qos = 0), message)),
   'leaves-handshake': () => {
     client.publishAsync = function (/** @type {string} */ topic, /** @type {any} */ text, /** @type {any} */ options) {
       return text === '' ? Promise.resolve(undefined) : publishAsync.call(this, topic, text, options);

@@ -5,6 +5,8 @@ import { textOf } from './published.mjs';
 
 /** So long nobody listens: longer than the first pause. */
 const CLOSED_MS = 3000;
+const REPEATED = 'a library repeats what the last connection left (What a client must do, 3)';
+
 /** The first connection: what CONNECT says, and what comes before the handshake. @param {Trial} trial */
 export async function firstConnection(trial) {
   trial.broker.holdFromStart = true;
@@ -96,13 +98,15 @@ export async function reconnects(trial) {
   const first = await trial.expect('reconnect', 'a SUBSCRIBE after the reconnect', (signal) =>
     again.next(({ cmd }) => cmd === 'subscribe' || cmd === 'publish', signal),
   );
+  if (first !== undefined && textOf(first).message_id === message.message_id)
+    trial.break('reconnect', `the old handshake was sent again before the SUBSCRIBE: ${REPEATED}`);
   const fault = subscribeFault(first, trial.outTopic);
   if (fault !== undefined) trial.break('reconnect', `after the reconnect ${fault}`);
-  const { message: second } = await trial.handshake(again, 'reconnect');
-  trial.judge(
-    'reconnect',
-    second.message_id !== message.message_id,
-    () => `the second handshake has the message_id of the first`,
+  const { publish, message: second } = await trial.handshake(again, 'reconnect');
+  trial.judge('reconnect', second.message_id !== message.message_id, () =>
+    publish.dup
+      ? `the old handshake was sent again before the new one: ${REPEATED}`
+      : 'the second handshake has the message_id of the first',
   );
 }
 

@@ -1,5 +1,6 @@
 /** Scenarios about requests and their answers. */
 import { randomUUID } from 'node:crypto';
+import { textOf } from './published.mjs';
 import { QUIET_MS } from './trial.mjs';
 
 /** @typedef {import('./trial.mjs').Trial} Trial */
@@ -122,10 +123,15 @@ export async function unacknowledged(trial) {
   session.holding = true;
   const request = trial.request();
   trial.send(session, request);
-  const { message } = await trial.answerTo(session, request.message_id, 'unacknowledged-answer');
+  const { publish, message } = await trial.answerTo(session, request.message_id, 'unacknowledged-answer');
+  if (publish.qos === 0) trial.break('unacknowledged-answer', 'the answer came at QoS 0, which has no PUBACK');
   session.drop();
   const again = await trial.session('unacknowledged-answer');
-  await trial.handshake(again, 'unacknowledged-answer');
+  const { publish: handshake } = await trial.handshake(again, 'unacknowledged-answer');
+  const early = again.packets
+    .slice(0, again.packets.indexOf(handshake))
+    .some((packet) => textOf(packet).in_response_to === request.message_id);
+  if (early) trial.break('unacknowledged-answer', 'the answer came again before the handshake; it must follow it');
   const { message: repeat } = await trial.answerTo(again, request.message_id, 'unacknowledged-answer');
   judgeRepeat(trial, 'unacknowledged-answer', message, repeat);
 }

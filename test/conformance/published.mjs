@@ -13,6 +13,20 @@ export function textOf(packet) {
   }
 }
 
+/** For a report. @param {Packet} packet */
+export function nameOf(packet) {
+  if (packet.cmd !== 'publish') return packet.cmd.toUpperCase();
+  return `${textOf(packet).type ?? 'a message without a type'} (QoS ${packet.qos})`;
+}
+
+/** What is wrong with `sent`, if that is refused. @param {Packet} packet @param {string} details */
+function faultOfSent(packet, details) {
+  if (!/\bsent: /.test(details)) return '';
+  const { sent } = textOf(packet);
+  const hasOffset = /(Z|[+-]\d\d:\d\d)$/.test(String(sent));
+  return `; sent is ${JSON.stringify(sent)}${hasOffset ? '' : ': an offset is missing (Z or +02:00)'}`;
+}
+
 /** Whether a retained message takes the client offline. @param {Packet} packet */
 export function isGoodbye(packet) {
   return packet.cmd === 'publish' && (packet.payload.length === 0 || textOf(packet).type === 'offline');
@@ -34,7 +48,10 @@ export function publishFault(packet, inTopic, protocol, seen) {
   if (packet.qos !== 1) return `${what} came at QoS ${packet.qos}`;
   if (text === '' && packet.retain) return undefined;
   const parsed = protocol.parseInbound(text);
-  if (!parsed.ok) return `${what} is refused as ${parsed.refusal.reason}: ${parsed.refusal.details}`;
+  if (!parsed.ok) {
+    const { reason, details } = parsed.refusal;
+    return `${what} is refused as ${reason}: ${details}${faultOfSent(packet, details)}`;
+  }
   const mayBeRetained = ['host-handshake', 'proxy-handshake', 'offline'].includes(type);
   if (packet.retain && !mayBeRetained) return `${what} is retained`;
   const before = seen.get(id);

@@ -6,6 +6,7 @@
 import { styleText, parseArgs } from 'node:util';
 import { SetupError, ensureBuild, ensurePackages } from '../../scripts/setup.mjs';
 import { RULES } from './rules.mjs';
+import { endedAtOnce, firstToFix } from './summary.mjs';
 
 const USAGE = `npm run conformance -- --command "python3 examples/device-python/device.py"
 
@@ -13,8 +14,9 @@ const USAGE = `npm run conformance -- --command "python3 examples/device-python/
   --directive NAME   what it can do, demo:ping by default
   --rule ID          checks this rule only; may be given several times
   --list             prints the rules
-  --timeout SECONDS  how long the harness waits for each thing that must come, 30 by default
-  --output FORM      text or json`;
+  --timeout SECONDS  how long the test waits for each thing that must come, 30 by default
+  --output FORM      text or json
+  --help             prints this`;
 
 const options = parse();
 if (options.list) list();
@@ -30,8 +32,13 @@ function parse() {
         list: { type: 'boolean', default: false },
         timeout: { type: 'string', default: '30' },
         output: { type: 'string', default: 'text' },
+        help: { type: 'boolean', short: 'h', default: false },
       },
     });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
     const timeoutMs = Number(values.timeout) * 1000;
     const unknown = values.rule.filter((id) => !RULES.some((rule) => rule.id === id));
     if (unknown.length > 0) throw new Error(`there is no rule ${unknown.join(', ')}; --list prints the rules`);
@@ -73,6 +80,8 @@ async function check() {
 
 /** @param {import('./trial.mjs').Verdict[]} verdicts */
 function report(verdicts) {
+  const end = endedAtOnce(verdicts);
+  if (end !== undefined) return void console.log(`No rule was reached: ${end}`);
   for (const { rule: id, outcome, seen } of verdicts) {
     const rule = RULES.find((one) => one.id === id);
     const mark = {
@@ -85,4 +94,6 @@ function report(verdicts) {
   }
   const kept = verdicts.filter(({ outcome }) => outcome === 'ok').length;
   console.log(`\n${kept} of ${verdicts.length} rules are kept.`);
+  const first = firstToFix(verdicts);
+  if (first !== undefined) console.log(`Fix ${first.rule} first: ${first.others} others may follow from it.`);
 }

@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Broker } from './broker.mjs';
 import { Program } from './program.mjs';
-import { isGoodbye, publishFault, textOf } from './published.mjs';
+import { isGoodbye, nameOf, publishFault, textOf } from './published.mjs';
 
 /** The start of a program may take longer than what it does later. */
 const SHORTEST_START_MS = 30_000;
 /** Turns of the event loop in which a socket is read to its end. */
 const READ_TURNS = 3;
+/** Of what came on a connection, so much is reported. */
+const SHOWN_PACKETS = 5;
 /** So long the harness looks for what must not come. */
 export const QUIET_MS = 1000;
 
@@ -81,8 +83,9 @@ export class Trial {
    * `whileRunning`: the wait ends with the program. Not for what it may have sent before its end.
    * @template T
    * @param {string | undefined} rule @param {string} what @param {(signal: AbortSignal) => Promise<T>} wait
+   * @param {{ whileRunning?: boolean, session?: import('./broker.mjs').Session }} [options] of `session` it says what came
    */
-  async expect(rule, what, wait, { whileRunning = false } = {}) {
+  async expect(rule, what, wait, { whileRunning = false, session } = {}) {
     const { timeoutMs } = this.settings;
     const limitMs = rule === undefined ? Math.max(timeoutMs, SHORTEST_START_MS) : timeoutMs;
     const timeout = AbortSignal.timeout(limitMs);
@@ -93,7 +96,7 @@ export class Trial {
       if (!signal.aborted) throw error;
     }
     const seen = timeout.aborted
-      ? `${what} did not come in ${limitMs / 1000} s${this.#lastLine()}`
+      ? `${what} did not come in ${limitMs / 1000} s${cameOn(session)}${this.#lastLine()}`
       : `the program ended before ${what} came${this.#lastLine()}`;
     if (rule !== undefined) this.break(rule, seen);
     throw new Unreachable(seen);
@@ -119,9 +122,9 @@ export class Trial {
    */
   async published(session, types, rule) {
     const what = `a ${types.join(' or ')}`;
-    const packet = await this.expect(rule, what, (signal) =>
-      session.next((one) => one.cmd === 'publish' && types.includes(textOf(one).type), signal),
-    );
+    const isOne = (/** @type {import('mqtt-packet').Packet} */ packet) =>
+      packet.cmd === 'publish' && types.includes(textOf(packet).type);
+    const packet = await this.expect(rule, what, (signal) => session.next(isOne, signal), { session });
     if (packet === undefined) {
       const seen = `the program ended its connection before ${what} came${this.#lastLine()}`;
       if (rule !== undefined) this.break(rule, seen);
@@ -201,6 +204,12 @@ export class Trial {
   }
 }
 
+/** The last packets of a connection. @param {import('./broker.mjs').Session | undefined} session */
+function cameOn(session) {
+  if (session === undefined) return '';
+  return `; the last that came on this connection: ${session.packets.slice(-SHOWN_PACKETS).map(nameOf).join(', ') || 'nothing'}`;
+}
+
 /** @param {import('./broker.mjs').Session} session @returns {string | undefined} what is wrong with how it has ended */
 export function goodbyeFault(session) {
   const { packets } = session;
@@ -213,5 +222,7 @@ export function goodbyeFault(session) {
   const retained = packets.filter((packet) => packet.cmd === 'publish' && packet.retain).at(-1);
   if (retained === undefined || !isGoodbye(retained))
     return 'the handshake is still retained: there was no `offline` that is retained, and no empty retained message';
+  const late = packets.slice(packets.indexOf(retained) + 1).some((packet) => textOf(packet).type === 'offline');
+  if (late) return '`offline` came after the empty retained message; it must come before it';
   return undefined;
 }
