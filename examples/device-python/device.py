@@ -134,6 +134,12 @@ class Answers:
         self.entries = {key: entry for key, entry in self.entries.items() if entry[0] > time.time()}
         while len(self.entries) > MAX_ANSWERS:
             del self.entries[next(iter(self.entries))]
+        try:
+            self.save()
+        except OSError as error:
+            print(f"{self.path} cannot be written: {error.strerror}; after a restart a repeat would be done again", flush=True)
+
+    def save(self):
         # Another file first: a crash leaves the old one or the new one.
         with open(f"{self.path}.new", "w", encoding="utf-8") as file:
             json.dump([{"id": key, "until": until, "answer": text} for key, (until, text) in self.entries.items()], file)
@@ -152,7 +158,7 @@ class Device:
         self.stopping = False
         # Failed attempts: each one makes the next pause longer.
         self.attempts = 0
-        # When the broker accepted this connection, and how many connections in a row ended soon after that.
+        # When this connection got its SUBACK, and how many connections in a row ended soon after that.
         self.connected_at = None
         self.losses = 0
         self.client = None
@@ -243,7 +249,6 @@ class Device:
     # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
     def on_connect(self, client, _userdata, _flags, reason, *_):
         if reason == 0:
-            self.connected_at = time.monotonic()
             client.subscribe(self.out_topic, qos=1)
         else:
             self.log(f"the broker refuses the connection: {reason}")
@@ -253,6 +258,7 @@ class Device:
             self.log(f"the broker refuses the subscription: {reasons[0]}")
             self.wait = 0
             return
+        self.connected_at = time.monotonic()
         self.handshake_id = str(uuid.uuid4())
         facts = {"canonical_facts": {"fqdn": f"{self.client_id}.example.com", "ip_addresses": ["192.0.2.1"]}}
         self.publish(envelope("host-handshake", message_id=self.handshake_id, payload=facts), retain=True)
@@ -291,10 +297,7 @@ class Device:
             self.log(f"message {message.get('directive')} {json.dumps(message.get('payload'))}")
             answer = self.answer_to(message)
             # Before it is sent: a crash between the two must not do the message again.
-            try:
-                self.answers.put(message_id, remember_until(message), answer)
-            except OSError as error:
-                self.log(f"{self.answers.path} cannot be written: {error.strerror}; after a restart a repeat would be done again")
+            self.answers.put(message_id, remember_until(message), answer)
         self.unsent[message_id] = answer
         self.publish(answer, answers=message_id)
 
