@@ -106,7 +106,8 @@ describe.each(['certificate', 'password'] as const)('a client with a %s', (liste
       attacker.end(true);
     }
     expect(await laneConnects()).toBe(served);
-    expect((await fetch(`${ingester.url}/health/ready`)).status).toBe(200);
+    const ready = async (): Promise<void> => expect((await fetch(`${ingester.url}/health/ready`)).status).toBe(200);
+    await waitUntil(ready, { what: 'a ready ingester' });
   });
 
   it('cannot set a last will on the topic of another client', async () => {

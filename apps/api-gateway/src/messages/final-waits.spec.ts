@@ -86,11 +86,15 @@ async function stored(id = 'host', headers: Record<string, string> = {}): Promis
   return (await send(api, headers, id)).body.message_id;
 }
 
-async function onlyMessage(id = 'host'): Promise<string> {
-  const { messages: found } = await messages.list(id, 2);
-  const [one] = found;
-  if (found.length !== 1 || one === undefined) throw new Error(`there are ${found.length} messages`);
-  return one.messageId;
+/** A request has its place before its message is accepted. @returns the id of the message */
+async function untilAccepted(): Promise<string> {
+  await untilWaiting(1);
+  let ids: string[] = [];
+  await eventually('the message is accepted', async () => {
+    ids = (await messages.list('host', 2)).messages.map(({ messageId }) => messageId);
+    expect(ids).toHaveLength(1);
+  });
+  return ids.join();
 }
 
 function applied({ headers }: Answer<unknown>): string | null {
@@ -100,8 +104,7 @@ function applied({ headers }: Answer<unknown>): string | null {
 describe('a message that is sent with Prefer: wait', () => {
   it('is answered with 200 and the whole message as soon as it is final', async () => {
     const sent = send(api, wait(60));
-    await untilWaiting(1);
-    const id = await onlyMessage();
+    const id = await untilAccepted();
     await messages.cancel(id);
     const answer = await sent;
     expect([answer.status, applied(answer), answer.headers.get('location')]).toEqual([
@@ -123,8 +126,7 @@ describe('a message that is sent with Prefer: wait', () => {
 
   it('does not hold the body of its request while it waits, and is in the audit log already', async () => {
     const sent = send(api, wait(60));
-    await untilWaiting(1);
-    const id = await onlyMessage();
+    const id = await untilAccepted();
     await eventually('the body is released', () => expect(gateway.app.get(BodyBudget).bytes).toBe(0));
     const audited = (): unknown[] => gateway.lines.filter((line) => line['action'] === 'message.send');
     expect(audited()).toMatchObject([{ audit: true, client_id: 'host', outcome: 'done', status: 202, message_id: id }]);
@@ -153,7 +155,7 @@ describe('a message that is sent with Prefer: wait', () => {
     await eventually('the gateway is registered', async () => {
       expect(await redis.get(keys.message(0, id))).toMatch(/^2 /);
     });
-    await messages.cancel(await onlyMessage());
+    await messages.cancel(id);
     const answer = await repeated;
     expect([answer.status, answer.body.message_id, answer.headers.get('idempotency-replayed')]).toEqual([
       200,
@@ -166,7 +168,7 @@ describe('a message that is sent with Prefer: wait', () => {
 
   it('is answered with 202 if the gateway stops', async () => {
     const sent = send(api, wait(60));
-    await untilWaiting(1);
+    await untilAccepted();
     await gateway.stop();
     const { status, headers, body } = await sent;
     expect([status, headers.get('connection'), body.status]).toEqual([202, 'close', 'held']);
@@ -174,14 +176,14 @@ describe('a message that is sent with Prefer: wait', () => {
 
   it('is answered with 202 if the key is revoked', async () => {
     const sent = send(api, wait(60));
-    await untilWaiting(1);
+    await untilAccepted();
     admit('writer');
     expect((await sent).status).toBe(202);
   });
 
   it('is answered with 202 if Redis is away at the end', async () => {
     const sent = send(api, wait(2));
-    await untilWaiting(1);
+    await untilAccepted();
     await server.stop();
     expect((await sent).status).toBe(202);
   });
