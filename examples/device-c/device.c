@@ -38,8 +38,6 @@ enum {
 };
 
 typedef struct { char text[37]; } Uuid;
-/* An answer without a PUBACK: it is sent again after the next handshake. The service takes an answer that comes twice once. */
-typedef struct { int packet_id; char *answer; } Unsent;
 
 static struct {
   const char *id;
@@ -48,8 +46,6 @@ static struct {
   char *host, *user, *password;
   char in_topic[320], out_topic[320], answers_path[PATH_MAX], new_path[PATH_MAX + 8];
   cJSON *answers;               /* {id, until, answer}, the oldest first: also the content of the file, in all example devices */
-  Unsent unsent[MAX_ANSWERS];
-  int unsent_count;
   int in_flight;                /* publishes of this connection without a PUBACK */
   int attempts;                 /* failed ones: each makes the next pause longer */
   double connected_at;          /* when the broker accepted this connection; INFINITY before that */
@@ -179,7 +175,7 @@ static void forget_old(void) {
   while (cJSON_GetArraySize(device.answers) > MAX_ANSWERS) cJSON_DeleteItemFromArray(device.answers, 0);
 }
 
-/* Writes another file first: a crash leaves the old one or the new one. */
+/* Writes another file first: a crash leaves the old one or the new one. A PUBACK is written with the next answer, or at the end. */
 static void save_answers(void) {
   char *text = cJSON_PrintUnformatted(device.answers);
   FILE *file = fopen(device.new_path, "w");
@@ -220,42 +216,48 @@ static double remember_until(const cJSON *message) {
   return seconds_of(CLOCK_REALTIME) + (isnan(life) ? LONGEST_LIFE_S : fmax(0, life)) + REMEMBER_S;
 }
 
+/* `"unsent": true`, an answer without a PUBACK: it is sent again after the next handshake, also by the next program. The service takes
+ * an answer that comes twice once. In memory, its `valueint` is the packet id. */
+static bool is_unsent(const cJSON *entry) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "unsent")); }
+
+static void publish_answer(struct mosquitto *client, cJSON *entry) {
+  cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
+  cJSON_AddTrueToObject(entry, "unsent")->valueint = publish(client, text_of(entry, "answer"), false);
+}
+
 /* "What a client must do", 4: do it once, and send the same answer each time that the message comes. */
 static void handle_message(struct mosquitto *client, const cJSON *message) {
   const char *message_id = text_of(message, "message_id");
-  const char *answer = NULL;
-  const cJSON *entry;
+  cJSON *entry, *known = NULL;
   if (message_id == NULL) return;
-  cJSON_ArrayForEach(entry, device.answers) if (strcmp(text_of(entry, "id"), message_id) == 0) answer = text_of(entry, "answer");
-  if (answer == NULL) {
+  cJSON_ArrayForEach(entry, device.answers) if (strcmp(text_of(entry, "id"), message_id) == 0) known = entry;
+  if (known == NULL) {
     char error[300];
     say("message %s", text_of(message, "directive"));
     cJSON *payload = perform(client, message, error, sizeof error);
     const char *type = payload == NULL ? "message-error" : "message-response";
     if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
     char *text = envelope(type, new_uuid().text, message_id, payload);
-    cJSON *added = cJSON_CreateObject();
-    cJSON_AddStringToObject(added, "id", message_id);
-    cJSON_AddNumberToObject(added, "until", remember_until(message));
-    answer = cJSON_AddStringToObject(added, "answer", text)->valuestring;
+    known = cJSON_CreateObject();
+    cJSON_AddStringToObject(known, "id", message_id);
+    cJSON_AddNumberToObject(known, "until", remember_until(message));
+    cJSON_AddStringToObject(known, "answer", text);
+    cJSON_AddTrueToObject(known, "unsent");
     free(text);
-    cJSON_AddItemToArray(device.answers, added);
+    cJSON_AddItemToArray(device.answers, known);
     forget_old();
     save_answers(); /* Before it is sent: a crash between the two must not do the message again. */
   }
-  int packet_id = publish(client, answer, false);
-  if (device.unsent_count < MAX_ANSWERS) device.unsent[device.unsent_count++] = (Unsent){packet_id, strdup(answer)};
+  publish_answer(client, known);
 }
 
 static void on_publish(struct mosquitto *client, void *data, int packet_id) {
   (void)client, (void)data;
+  cJSON *entry;
   device.in_flight--;
-  for (int i = 0; i < device.unsent_count; i++) {
-    if (device.unsent[i].packet_id != packet_id) continue;
-    free(device.unsent[i].answer);
-    memmove(&device.unsent[i], &device.unsent[i + 1], (size_t)(--device.unsent_count - i) * sizeof(Unsent));
-    return;
-  }
+  cJSON_ArrayForEach(entry, device.answers)
+    if (is_unsent(entry) && cJSON_GetObjectItemCaseSensitive(entry, "unsent")->valueint == packet_id)
+      cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
 }
 
 /* "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake. */
@@ -280,7 +282,8 @@ static void on_subscribe(struct mosquitto *client, void *data, int packet_id, in
   cJSON *payload = cJSON_CreateObject();
   cJSON_AddStringToObject(cJSON_AddObjectToObject(payload, "canonical_facts"), "fqdn", name);
   publish_and_free(client, envelope("host-handshake", device.handshake_id.text, NULL, payload), true);
-  for (int i = 0; i < device.unsent_count; i++) device.unsent[i].packet_id = publish(client, device.unsent[i].answer, false);
+  cJSON *entry;
+  cJSON_ArrayForEach(entry, device.answers) if (is_unsent(entry)) publish_answer(client, entry);
   say("connected");
 }
 
@@ -419,6 +422,7 @@ int main(void) {
     double end = seconds_of(CLOCK_MONOTONIC) + fmax(0, device.wait_s) + next_pause();
     while (!stopping && seconds_of(CLOCK_MONOTONIC) < end) usleep(LOOP_MS * 1000);
   }
+  save_answers();
   cJSON_Delete(device.answers);
   mosquitto_lib_cleanup();
   return 0;

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"time"
 )
@@ -21,13 +22,15 @@ const (
 // array of entries, in all example devices.
 type answers struct {
 	path    string
-	entries []entry
+	entries []*entry
 }
 
 type entry struct {
 	ID     string  `json:"id"`
 	Until  float64 `json:"until"` // seconds since 1970
 	Answer string  `json:"answer"`
+	// The answer has no PUBACK, so it is sent again after the next handshake, also by the next program. The service takes it once.
+	Unsent bool `json:"unsent,omitempty"`
 }
 
 // loadAnswers fails if the file cannot be read, and if it could not be written later.
@@ -38,7 +41,7 @@ func loadAnswers(path string) (*answers, error) {
 		err = json.Unmarshal(text, &loaded.entries)
 	}
 	for _, one := range loaded.entries {
-		if err == nil && (one.ID == "" || one.Answer == "") {
+		if err == nil && (one == nil || one.ID == "" || one.Answer == "") {
 			err = errors.New("an entry has no id or no answer")
 		}
 	}
@@ -55,23 +58,45 @@ func loadAnswers(path string) (*answers, error) {
 	return loaded, nil
 }
 
-func (a *answers) get(id string) (string, bool) {
+// get returns nil if the message has no answer.
+func (a *answers) get(id string) *entry {
 	for _, one := range a.entries {
 		if one.ID == id {
-			return one.Answer, true
+			return one
 		}
 	}
-	return "", false
+	return nil
 }
 
-func (a *answers) put(added entry) error {
-	var kept []entry
+func (a *answers) unsent() []*entry {
+	var found []*entry
+	for _, one := range a.entries {
+		if one.Unsent {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+func (a *answers) put(added *entry) {
+	var kept []*entry
 	for _, one := range append(a.entries, added) {
 		if one.Until > unixSeconds(time.Now()) {
 			kept = append(kept, one)
 		}
 	}
 	a.entries = kept[max(0, len(kept)-maxAnswers):]
+	a.save()
+}
+
+// save logs what fails. A PUBACK is written with the next answer, or at the end: until then a crash only repeats an answer.
+func (a *answers) save() {
+	if err := a.write(); err != nil {
+		log.Printf("%s cannot be written: %v; after a restart a repeat would be done again", a.path, err)
+	}
+}
+
+func (a *answers) write() error {
 	// Another file first: a crash leaves the old one or the new one.
 	file, err := os.Create(a.path + ".new")
 	if err != nil {

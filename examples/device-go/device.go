@@ -63,10 +63,8 @@ type device struct {
 	attempts              int // failed ones: each makes the next pause longer
 	connectedAt           time.Time
 	losses                int // connections in a row that ended soon
-	// Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once.
-	unsent      []string
-	client      *paho.Client
-	handshakeID string
+	client                *paho.Client
+	handshakeID           string
 }
 
 // run connects again and again, until the context is done.
@@ -172,7 +170,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	log.Print("connected")
-	for _, answer := range append([]string(nil), d.unsent...) {
+	for _, answer := range d.answers.unsent() {
 		if err := d.sendAnswer(answer); err != nil {
 			return 0, err
 		}
@@ -234,16 +232,13 @@ func (d *device) receive(text []byte) (leave bool, wait time.Duration, err error
 
 // handle ("What a client must do", 4) does a message once, and sends the same answer each time that the message comes.
 func (d *device) handle(request message) error {
-	answer, known := d.answers.get(request.MessageID)
-	if !known {
+	answer := d.answers.get(request.MessageID)
+	if answer == nil {
 		log.Printf("message %s %s", request.Directive, request.Payload)
-		answer = d.answerTo(request)
+		answer = &entry{ID: request.MessageID, Until: rememberUntil(request), Answer: d.answerTo(request), Unsent: true}
 		// Before it is sent: a crash between the two must not do the message again.
-		if err := d.answers.put(entry{request.MessageID, rememberUntil(request), answer}); err != nil {
-			log.Printf("%s cannot be written: %v; after a restart a repeat would be done again", d.answers.path, err)
-		}
+		d.answers.put(answer)
 	}
-	d.unsent = append(d.unsent, answer)
 	return d.sendAnswer(answer)
 }
 
@@ -262,16 +257,12 @@ func (d *device) answerTo(request message) string {
 	return string(text)
 }
 
-func (d *device) sendAnswer(answer string) error {
-	if err := d.publish(context.Background(), []byte(answer), false); err != nil {
+func (d *device) sendAnswer(answer *entry) error {
+	answer.Unsent = true
+	if err := d.publish(context.Background(), []byte(answer.Answer), false); err != nil {
 		return err
 	}
-	for i, one := range d.unsent {
-		if one == answer {
-			d.unsent = append(d.unsent[:i], d.unsent[i+1:]...)
-			break
-		}
-	}
+	answer.Unsent = false
 	return nil
 }
 
@@ -311,4 +302,5 @@ func main() {
 	defer stop()
 	one := &device{id: id, inTopic: "redhat/insights/in/" + id, outTopic: "redhat/insights/out/" + id, url: broker, answers: stored}
 	one.run(ctx)
+	stored.save()
 }

@@ -103,19 +103,20 @@ def remember_until(message):
 class Answers:
     """
     The answers by the ids of their messages, in memory and in a file. The service may send a message twice, also after a restart. The
-    file is a JSON array of {"id", "until" (seconds since 1970), "answer"}, the oldest first, in all example devices.
+    file is a JSON array of {"id", "until" (seconds since 1970), "answer"}, the oldest first, in all example devices. `"unsent": true`: the
+    answer has no PUBACK, so it is sent again after the next handshake, also by the next program. The service takes it once.
     """
 
     def __init__(self, path):
         self.path = path
-        # id -> (until when it is remembered, answer), the oldest first
+        # By the id of the message; the oldest first.
         self.entries = {}
         try:
             with open(path, encoding="utf-8") as file:
                 for entry in json.load(file):
                     if not isinstance(entry["id"], str) or not isinstance(entry["answer"], str):
                         raise ValueError("an id and an answer are strings")
-                    self.entries[entry["id"]] = (float(entry["until"]), entry["answer"])
+                    self.entries[entry["id"]] = {**entry, "until": float(entry["until"])}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -127,25 +128,33 @@ class Answers:
             sys.exit(f"{path} cannot be written: {error.strerror}; its folder must be one in which this program may write")
 
     def get(self, message_id):
-        return self.entries[message_id][1] if message_id in self.entries else None
+        return self.entries[message_id]["answer"] if message_id in self.entries else None
 
     def put(self, message_id, until, answer):
-        self.entries[message_id] = (until, answer)
-        self.entries = {key: entry for key, entry in self.entries.items() if entry[0] > time.time()}
+        self.entries[message_id] = {"id": message_id, "until": until, "answer": answer, "unsent": True}
+        self.entries = {key: entry for key, entry in self.entries.items() if entry["until"] > time.time()}
         while len(self.entries) > MAX_ANSWERS:
             del self.entries[next(iter(self.entries))]
-        try:
-            self.save()
-        except OSError as error:
-            print(f"{self.path} cannot be written: {error.strerror}; after a restart a repeat would be done again", flush=True)
+        self.save()
+
+    def unsent(self):
+        return [key for key, entry in self.entries.items() if entry.get("unsent")]
+
+    def mark(self, message_id, unsent):
+        """It is written with the next answer, or at the end: until then a crash only repeats an answer."""
+        if message_id in self.entries:
+            self.entries[message_id]["unsent"] = unsent
 
     def save(self):
-        # Another file first: a crash leaves the old one or the new one.
-        with open(f"{self.path}.new", "w", encoding="utf-8") as file:
-            json.dump([{"id": key, "until": until, "answer": text} for key, (until, text) in self.entries.items()], file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(f"{self.path}.new", self.path)
+        try:
+            # Another file first: a crash leaves the old one or the new one.
+            with open(f"{self.path}.new", "w", encoding="utf-8") as file:
+                json.dump(list(self.entries.values()), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(f"{self.path}.new", self.path)
+        except OSError as error:
+            print(f"{self.path} cannot be written: {error.strerror}; after a restart a repeat would be done again", flush=True)
 
 
 class Device:
@@ -167,8 +176,6 @@ class Device:
         self.wait = None
         # What this connection has published and the broker has not acknowledged, by packet id.
         self.in_flight = {}
-        # Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once.
-        self.unsent = {}
 
     def run(self):
         while not self.stopping:
@@ -182,6 +189,7 @@ class Device:
                 self.attempts = 0
                 self.losses = 0
             self.sleep((self.wait or 0) + self.next_pause())
+        self.answers.save()
 
     def next_pause(self):
         """ "Connecting": random, so that many devices do not come back at the same moment."""
@@ -243,8 +251,12 @@ class Device:
         packet_id = self.client.publish(self.in_topic, text, qos=1, retain=retain).mid
         self.in_flight[packet_id] = answers
 
+    def publish_answer(self, message_id):
+        self.answers.mark(message_id, unsent=True)
+        self.publish(self.answers.get(message_id), answers=message_id)
+
     def on_puback(self, packet_id):
-        self.unsent.pop(self.in_flight.pop(packet_id, None), None)
+        self.answers.mark(self.in_flight.pop(packet_id, None), unsent=False)
 
     # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
     def on_connect(self, client, _userdata, _flags, reason, *_):
@@ -262,8 +274,8 @@ class Device:
         self.handshake_id = str(uuid.uuid4())
         facts = {"canonical_facts": {"fqdn": f"{self.client_id}.example.com", "ip_addresses": ["192.0.2.1"]}}
         self.publish(envelope("host-handshake", message_id=self.handshake_id, payload=facts), retain=True)
-        for message_id, answer in self.unsent.items():
-            self.publish(answer, answers=message_id)
+        for message_id in self.answers.unsent():
+            self.publish_answer(message_id)
         self.log("connected")
 
     def on_message(self, _client, _userdata, packet):
@@ -292,14 +304,12 @@ class Device:
     def handle(self, message):
         """ "What a client must do", 4: do it once, and send the same answer each time that the message comes."""
         message_id = message["message_id"]
-        answer = self.answers.get(message_id)
-        if answer is None:
+        if self.answers.get(message_id) is None:
             self.log(f"message {message.get('directive')} {json.dumps(message.get('payload'))}")
             answer = self.answer_to(message)
             # Before it is sent: a crash between the two must not do the message again.
             self.answers.put(message_id, remember_until(message), answer)
-        self.unsent[message_id] = answer
-        self.publish(answer, answers=message_id)
+        self.publish_answer(message_id)
 
     def answer_to(self, message):
         about = {"in_response_to": message["message_id"]}

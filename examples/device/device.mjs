@@ -37,15 +37,15 @@ const LONGEST_TIMER_MS = 86_400_000;
  * @typedef {(progress: { percent?: number, details?: string }) => void} Progress
  */
 
+/**
+ * An answer, a `message-response` or `message-error`, and until when it is remembered. `unsent`: it has no PUBACK, so it is sent again
+ * after the next handshake, also by the next program. The service takes an answer that comes twice once.
+ * @typedef {{ until: number, answer: string | Promise<string>, unsent?: boolean }} Remembered
+ */
+
 export class Device {
-  /**
-   * By the id of each message, its answer, a `message-response` or `message-error`, and until when it is remembered. The service may
-   * send a message twice.
-   * @type {Map<string, { until: number, answer: string | Promise<string> }>}
-   */
+  /** By the ids of their messages, which the service may send twice. @type {Map<string, Remembered>} */
   #answers = new Map();
-  /** Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once. */
-  #unsent = new Set();
   #handshakeId = '';
   #connectedAt = Infinity;
   #attempts = 0;
@@ -138,7 +138,7 @@ export class Device {
         });
     await this.client.publishAsync(this.inTopic, handshake, { qos: 1, retain: true });
     this.log('connected');
-    for (const answer of this.#unsent) await this.#send(answer);
+    for (const remembered of this.#answers.values()) if (remembered.unsent) await this.#send(remembered);
   }
 
   /** @param {string} text */
@@ -167,16 +167,18 @@ export class Device {
     if (!this.#answers.has(message_id)) {
       this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
       const answer = this.#perform(message);
-      /** @type {{ until: number, answer: string | Promise<string> }} */
+      /** @type {Remembered} */
       const remembered = { until: rememberUntil(message), answer };
       this.#answers.set(message_id, remembered);
       this.#forgetOld();
       // Work that a restart interrupts is done again.
       remembered.answer = await answer;
+      remembered.unsent = true;
       this.#saveAnswers();
     }
-    const answer = await this.#answers.get(message_id)?.answer;
-    if (answer !== undefined) await this.#send(answer);
+    const remembered = this.#answers.get(message_id);
+    await remembered?.answer;
+    if (remembered !== undefined) await this.#send(remembered);
   }
 
   #forgetOld() {
@@ -185,15 +187,18 @@ export class Device {
     if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
   }
 
-  /** The file is a JSON array of `{ id, until, answer }`, the oldest first, `until` in seconds since 1970, in all example devices. */
+  /**
+   * The file is a JSON array of `{ id, until, answer }`, the oldest first, `until` in seconds since 1970, in all example devices, with
+   * `unsent: true` if the answer has no PUBACK.
+   */
   #restoreAnswers() {
     const file = this.answersFile;
     if (file === undefined) return;
     try {
-      for (const { id, until, answer } of existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []) {
+      for (const { id, until, answer, unsent } of existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []) {
         if (typeof id !== 'string' || typeof until !== 'number' || typeof answer !== 'string')
           throw new Error('an entry is not of the form {id, until, answer}');
-        this.#answers.set(id, { until: until * 1000, answer });
+        this.#answers.set(id, { until: until * 1000, answer, unsent });
       }
     } catch (error) {
       const words = `${file} cannot be read: ${wordsOf(error)}; delete it, and repeats will be done again`;
@@ -209,12 +214,12 @@ export class Device {
     }
   }
 
-  /** Writes another file first: a crash leaves the old one or the new one. */
+  /** Writes another file first: a crash leaves the old one or the new one. A PUBACK is written with the next answer, or at the end. */
   #saveAnswers() {
     const file = this.answersFile;
     if (file === undefined) return;
-    const done = [...this.#answers].flatMap(([id, { until, answer }]) =>
-      typeof answer === 'string' ? [{ id, until: until / 1000, answer }] : [],
+    const done = [...this.#answers].flatMap(([id, { until, answer, unsent }]) =>
+      typeof answer === 'string' ? [{ id, until: until / 1000, answer, unsent }] : [],
     );
     try {
       writeFileSync(`${file}.new`, JSON.stringify(done), { flush: true });
@@ -224,12 +229,12 @@ export class Device {
     }
   }
 
-  /** @param {string} answer */
-  async #send(answer) {
-    this.#unsent.add(answer);
+  /** @param {Remembered} remembered */
+  async #send(remembered) {
+    remembered.unsent = true;
     if (!this.client.connected) return;
-    await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
-    this.#unsent.delete(answer);
+    await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
+    delete remembered.unsent;
   }
 
   /** @param {any} message @returns {Promise<string>} the answer */
@@ -286,6 +291,7 @@ export class Device {
     this.#stopped = true;
     clearTimeout(this.#timer);
     if (!this.client.disconnecting) await this.#leave();
+    this.#saveAnswers();
   }
 
   /** Says goodbye if there is a connection. If there is none, drops the publishes that wait for a PUBACK. */

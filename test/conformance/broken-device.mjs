@@ -3,11 +3,13 @@
  * what it sends and gets passes through here. `broken.spec.ts` says which rule each of them breaks.
  */
 import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { Device, demoWork } from '../../examples/device/device.mjs';
 
 const { CLIENT_ID = '', MQTT_URL = '', STATE_DIR = '', FAULT = '' } = process.env;
+const ANSWERS = join(STATE_DIR, 'answers.json');
 /** @type {any} its types do not allow for other functions */
 const client = mqtt.MqttClient.prototype;
 const { connect, emit, publishAsync, subscribeAsync } = client;
@@ -129,6 +131,11 @@ const FAULTS = {
     );
   },
   'answers-in-memory': () => undefined,
+  'takes-answers-for-sent': () => {
+    if (!existsSync(ANSWERS)) return;
+    const entries = JSON.parse(readFileSync(ANSWERS, 'utf8'));
+    writeFileSync(ANSWERS, JSON.stringify(entries.map((/** @type {any} */ entry) => ({ ...entry, unsent: false }))));
+  },
   'fails-on-noise': () => {
     client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
       if (event === 'message') JSON.parse(String(args[1]));
@@ -203,7 +210,7 @@ fault();
 const device = new Device({
   id: CLIENT_ID,
   url: MQTT_URL,
-  answersFile: FAULT === 'answers-in-memory' ? undefined : join(STATE_DIR, 'answers.json'),
+  answersFile: FAULT === 'answers-in-memory' ? undefined : ANSWERS,
   onMessage: demoWork,
   // A pause of 0 to 1 ms, in place of the shortest one of a second.
   firstPauseMs: FAULT === 'no-pause-when-refused' ? 1 : undefined,

@@ -56,6 +56,7 @@ const FAULTS: readonly (readonly [fault: string, rule: string, seen: string])[] 
     'did not come in 10 s; the last that came on this connection: SUBSCRIBE, host-handshake (QoS 1)',
   ],
   ['answers-at-qos-0', 'unacknowledged-answer', 'the answer came at QoS 0'],
+  ['takes-answers-for-sent', 'unacknowledged-answer-after-restart', 'did not come in 10 s'],
   ['fails-on-noise', 'ignores', 'the program ended its connection'],
   ['believes-late-errors', 'late-handshake-error', 'the program ended its connection'],
   ['no-wait-when-refused', 'handshake-error', 'it had to wait for 5000 ms'],

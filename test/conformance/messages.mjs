@@ -114,24 +114,44 @@ export async function restart(trial) {
     const { message } = await trial.answerTo(second, request.message_id, 'repeat-after-restart');
     judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
   }
+  // An answer may come again because of the repeat, and because it had no PUBACK: each of them must be the same.
+  const last = trial.request();
+  trial.send(second, last);
+  await trial.answerTo(second, last.message_id, 'repeat-after-restart');
+  for (const message of second.packets.map(textOf)) {
+    const index = requests.findIndex(({ message_id }) => message_id === message.in_response_to);
+    if (index >= 0 && message.type !== 'message-progress')
+      judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
+  }
 }
 
-/** The connection breaks before the PUBACK of an answer. @param {Trial} trial */
-export async function unacknowledged(trial) {
+/** The connection breaks before the PUBACK of an answer. */
+export const unacknowledged = endsBeforePuback('unacknowledged-answer', async (_trial, session) => session.drop());
+
+/** The program is killed before the PUBACK of an answer, and started again. */
+export const unacknowledgedAfterRestart = endsBeforePuback('unacknowledged-answer-after-restart', async (trial) => {
+  await trial.program?.kill();
   trial.start();
-  const { session } = await trial.online();
-  session.holding = true;
-  const request = trial.request();
-  trial.send(session, request);
-  const { publish, message } = await trial.answerTo(session, request.message_id, 'unacknowledged-answer');
-  if (publish.qos === 0) trial.break('unacknowledged-answer', 'the answer came at QoS 0, which has no PUBACK');
-  session.drop();
-  const again = await trial.session('unacknowledged-answer');
-  const { publish: handshake } = await trial.handshake(again, 'unacknowledged-answer');
-  const early = again.packets
-    .slice(0, again.packets.indexOf(handshake))
-    .some((packet) => textOf(packet).in_response_to === request.message_id);
-  if (early) trial.break('unacknowledged-answer', 'the answer came again before the handshake; it must follow it');
-  const { message: repeat } = await trial.answerTo(again, request.message_id, 'unacknowledged-answer');
-  judgeRepeat(trial, 'unacknowledged-answer', message, repeat);
+});
+
+/** @param {string} rule @param {(trial: Trial, session: import('./broker.mjs').Session) => Promise<void>} end */
+function endsBeforePuback(rule, end) {
+  return async (/** @type {Trial} */ trial) => {
+    trial.start();
+    const { session } = await trial.online();
+    session.holding = true;
+    const request = trial.request();
+    trial.send(session, request);
+    const { publish, message } = await trial.answerTo(session, request.message_id, rule);
+    if (publish.qos === 0) trial.break(rule, 'the answer came at QoS 0, which has no PUBACK');
+    await end(trial, session);
+    const again = await trial.session(rule);
+    const { publish: handshake } = await trial.handshake(again, rule);
+    const early = again.packets
+      .slice(0, again.packets.indexOf(handshake))
+      .some((packet) => textOf(packet).in_response_to === request.message_id);
+    if (early) trial.break(rule, 'the answer came again before the handshake; it must follow it');
+    const { message: repeat } = await trial.answerTo(again, request.message_id, rule);
+    judgeRepeat(trial, rule, message, repeat);
+  };
 }

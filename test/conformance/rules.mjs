@@ -40,6 +40,11 @@ export const RULES = [
     'What a client must do',
     'an answer without a PUBACK is sent again after the next handshake',
   ),
+  rule(
+    'unacknowledged-answer-after-restart',
+    'What a client must do',
+    'an answer without a PUBACK is sent again after it was killed and started again',
+  ),
   rule('ignores', 'What a client must do', 'it ignores unknown types and members, and what is not JSON'),
   rule(
     'handshake-error',

@@ -12,7 +12,7 @@ import {
   refusedForEver,
   refusedWithoutTime,
 } from './leaving.mjs';
-import { answers, expired, restart, unacknowledged } from './messages.mjs';
+import { answers, expired, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
 import { Trial, Unreachable } from './trial.mjs';
 
 /**
@@ -39,6 +39,7 @@ const SCENARIOS = [
   { rules: ['subscription-refused'], play: subscriptionRefused },
   { rules: ['force-disconnect-unreadable'], play: forcedUnreadably },
   { rules: ['unacknowledged-answer'], play: unacknowledged },
+  { rules: ['unacknowledged-answer-after-restart'], play: unacknowledgedAfterRestart },
   { rules: ['repeat-after-restart'], play: restart },
   { rules: ['repeat-expired'], play: expired },
   {
