@@ -176,13 +176,13 @@ def answered(payload: Any = None, **more: Any) -> dict[str, Any]:
 
 
 def status_event(cursor: str, message_id: str, status: str, event_id: str | None = None) -> bytes:
-    data = {
-        "type": "message.status",
-        "event_id": event_id or f"0-{int(cursor, 36)}-0",
-        "at": AT,
-        "shard": 0,
-        "client_id": "printer",
-        "message_id": message_id,
-        "status": status,
-    }
-    return f"id: {cursor}\nevent: message.status\ndata: {json.dumps(data)}\n\n".encode()
+    return event("message.status", cursor, event_id, message_id=message_id, status=status)
+
+
+def progress_event(cursor: str, message_id: str, percent: float) -> bytes:
+    return event("message.progress", cursor, None, message_id=message_id, percent=percent, details=None)
+
+
+def event(type_: str, cursor: str, event_id: str | None, **more: Any) -> bytes:
+    common = {"event_id": event_id or f"0-{int(cursor, 36)}-0", "at": AT, "shard": 0, "client_id": "printer"}
+    return f"id: {cursor}\nevent: {type_}\ndata: {json.dumps({'type': type_, **common, **more})}\n\n".encode()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloud_connector_client import CallError, ProblemError, UnreachableError, models
-from cloud_connector_client._call import Call, Pause, Running, Send
+from cloud_connector_client._call import Call, Pause, Progress, Running, Send
 from cloud_connector_client._errors import problem_of
 from cloud_connector_client._operation import UNSET
 from service import ACCEPTED, answered, message
@@ -18,23 +18,30 @@ DONE = models.Message.model_validate(answered({"pages": 3}))
 
 
 def problem(status: int, headers: dict[str, str] | None = None) -> ProblemError:
-    return problem_of(status, "No", headers or {}, b"", "/v1")
+    return problem_of(status, "No", headers or {}, b"", "http://gateway", "/v1")
 
 
 class Play:
     """Takes the steps of a call: each request gets the next outcome."""
 
-    def __init__(self, *outcomes: Any, timeout: float = 30, key: str | None = None, payload: Any = 1) -> None:
+    def __init__(
+        self, *outcomes: Any, timeout: float = 30, key: str | None = None, payload: Any = 1, progress: bool = False
+    ) -> None:
         self.sent: list[Send] = []
+        self.watched: list[Progress] = []
         self.pauses: list[float] = []
         self._outcomes = list(outcomes)
-        self._steps = Call("printer", "print", payload, timeout, key).steps()
+        self._steps = Call("printer", "print", payload, timeout, key, reports_progress=progress).steps()
 
     def run(self) -> Any:
         running = Running(self._steps)
         while running.step is not None:
             if isinstance(running.step, Pause):
                 self.pauses.append(running.step.seconds)
+                running.resume(None)
+                continue
+            if isinstance(running.step, Progress):
+                self.watched.append(running.step)
                 running.resume(None)
                 continue
             self.sent.append(running.step)
@@ -86,6 +93,16 @@ def test_goes_on_waiting_and_pauses_if_the_service_did_not_let_it_wait() -> None
     waits = [f"{send.operation.method} {send.operation.headers['Prefer']}" for send in play.sent]
     assert waits == ["POST wait=60", "GET wait=60", "GET wait=60"]
     assert play.pauses == [1.0]
+
+
+def test_asks_for_no_wait_first_if_progress_is_reported_which_needs_the_id_of_the_message() -> None:
+    play = Play(accepted(), DONE, progress=True)
+    assert play.run() == {"pages": 3}
+    assert ["Prefer" in send.operation.headers for send in play.sent] == [False, True]
+    assert [(one.message_id, one.client_id) for one in play.watched] == [("m-1", "printer")]
+    at_once = Play(DONE, progress=True)
+    assert at_once.run() == {"pages": 3}
+    assert at_once.watched == []
 
 
 def test_ends_at_once_if_the_message_is_sent_and_the_service_awaits_no_answer() -> None:

@@ -21,7 +21,21 @@ from cloud_connector_client import (
     models,
 )
 from drivers import AsyncDriver, Driver
-from service import ACCEPTED, AT, Service, answered, lost, message, raw, refuse, reply, silent
+from service import (
+    ACCEPTED,
+    AT,
+    Service,
+    answered,
+    lost,
+    message,
+    progress_event,
+    raw,
+    refuse,
+    reply,
+    silent,
+    status_event,
+    stream,
+)
 
 EMPTY_PAGE: dict[str, Any] = {"data": [], "next_cursor": None}
 SECRET = "key-that-nobody-sees"
@@ -55,7 +69,7 @@ def test_sends_durations_and_times_as_the_api_writes_them(driver: Driver, servic
     off = reply({"client_id": "c", "refused_until": AT}, 202)
     service.answers = [reply(ACCEPTED, 202), off, off, off, reply(EMPTY_PAGE | {"looked_at": 0})]
     driver.run(
-        "send_message", "c", "d", {"n": 2**70, "s": "é"}, ttl=timedelta(minutes=5), response_timeout=1.5, wait=10
+        "send_message", "c", "d", {"n": 2**70, "s": "é"}, ttl=timedelta(minutes=5), response_timeout=2.0, wait=10
     )
     for reconnect_after in (timedelta(seconds=1.25), "never", datetime(2030, 1, 1, tzinfo=timezone.utc)):
         driver.run("force_disconnect", "c", reconnect_after)
@@ -75,6 +89,10 @@ def test_sends_durations_and_times_as_the_api_writes_them(driver: Driver, servic
     [
         ({"ttl": -1}, "must be finite and not negative"),
         ({"ttl": float("nan")}, "must be finite and not negative"),
+        ({"ttl": "1h"}, "a number of seconds or a timedelta, such as 3600 or timedelta.hours=1., not '1h'"),
+        ({"ttl": 0.5}, "must be a whole number of seconds, not 0.5"),
+        ({"response_timeout": timedelta(milliseconds=1500)}, "must be a whole number of seconds"),
+        ({"wait": 0.5}, "must be a whole number of seconds"),
         ({"payload": float("nan")}, "not JSON compliant"),
         ({"idempotency_key": "a\nb"}, "cannot be sent"),
     ],
@@ -165,8 +183,30 @@ def test_raises_a_typed_error_for_an_answer_of_a_proxy(driver: Driver, service: 
         assert (raised.value.status, raised.value.type, raised.value.retry_after) == (status, "about:blank", None)
     for body in (b"<p>Welcome", b"", b"{}", b"[]"):
         service.answers = [raw(200, body)]
-        with pytest.raises(UnreachableError, match="is it the address of a gateway"):
+        with pytest.raises(UnreachableError, match=f"{service.url} answered, but .* is it the address of a gateway"):
             driver.run("get_cluster")
+
+
+def test_says_which_address_is_no_gateway(driver: Driver, service: Service) -> None:
+    for status, text in (
+        (404, f"{service.url} is not a gateway of Cloud Connector: it answered 404 without a problem document"),
+        (502, f"{service.url} answered 502 without a problem document"),
+        (400, f"{service.url} answered 400 without a problem document; is it https, not http?"),
+    ):
+        service.answers = [raw(status, b"<p>")]
+        with pytest.raises(ProblemError) as raised:
+            driver.run("get_cluster")
+        assert raised.value.detail == text
+    service.answers = [raw(200, b"<p>")]
+    with pytest.raises(UnreachableError, match=f"{service.url} answered without an event stream"):
+        driver.take(1, "events")
+
+
+def test_says_that_a_server_without_tls_was_asked_with_https(driver: Driver, service: Service) -> None:
+    url = service.url.replace("http:", "https:")
+    driver.options.update(base_url=url)
+    with pytest.raises(UnreachableError, match=f"{url} cannot be reached: .* is it http, not https?"):
+        driver.run("get_cluster")
 
 
 def test_raises_an_unreachable_error_without_an_answer_or_after_the_time_limit(
@@ -187,6 +227,23 @@ def test_refuses_what_is_no_address(driver: Driver, url: str) -> None:
     driver.options.update(base_url=url)
     with pytest.raises(ValueError, match="is not the address of a gateway"):
         driver.run("get_cluster")
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/prefix/v1"])
+def test_refuses_an_address_with_the_version_of_the_api(driver: Driver, service: Service, path: str) -> None:
+    driver.options.update(base_url=service.url + path)
+    with pytest.raises(ValueError, match="must not end in /v1, which the client adds"):
+        driver.run("get_cluster")
+
+
+def test_says_that_a_token_is_empty(driver: Driver, service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("\n")
+    for source in ({"token": ""}, {"token": None, "token_file": file}):
+        driver.options.update(source)
+        with pytest.raises(ValueError, match="the token is empty"):
+            driver.run("get_cluster")
+    assert service.requests == []
 
 
 def test_reads_a_token_file_for_each_request(driver: Driver, service: Service, tmp_path: Path) -> None:
@@ -278,6 +335,65 @@ def test_call_raises_what_the_client_says(driver: Driver, service: Service) -> N
     with pytest.raises(CallError, match="out of paper") as raised:
         driver.run("call", "printer", "print", {"pages": 1})
     assert pickle.loads(pickle.dumps(raised.value)).details == "out of paper"
+
+
+def test_call_reports_the_progress_of_its_message(driver: Driver, service: Service) -> None:
+    events = [progress_event("1", "m-1", 50), progress_event("2", "m-2", 60), progress_event("3", "m-1", 75)]
+    service.answers = [
+        reply(ACCEPTED, 202),
+        stream(*events, status_event("4", "m-1", "answered"), end="stay"),
+        # Read as soon as the stream is open, after the status, and at the end of the call.
+        reply(message("in_flight")),
+        reply(answered(1)),
+        reply(answered(1)),
+    ]
+    percents: list[float | None] = []
+    assert driver.run("call", "printer", "print", on_progress=lambda event: percents.append(event.percent)) == 1
+    assert percents == [50, 75]
+    query = "types=message.progress%2Cmessage.status&client_id=printer"
+    assert service.lines()[1:3] == [f"GET /v1/events?{query}", "GET /v1/messages/m-1"]
+
+
+@pytest.mark.parametrize("answer", [refuse(403, "forbidden"), lost])
+def test_call_waits_for_its_answer_without_events(driver: Driver, service: Service, answer: Any) -> None:
+    service.answers = [reply(ACCEPTED, 202), answer, reply(answered(1))]
+    assert driver.run("call", "printer", "print", on_progress=pytest.fail) == 1
+
+
+def test_call_goes_on_when_its_time_for_progress_is_over(driver: Driver, service: Service) -> None:
+    service.answers = [reply(ACCEPTED, 202), stream(end="stay"), reply(message("sent", response_deadline=AT))]
+    service.answers += [reply(message("held"))]
+    with pytest.raises(CallError, match="because the client is offline"):
+        driver.run("call", "printer", "print", timeout=0.3, on_progress=pytest.fail)
+
+
+def test_what_the_function_for_progress_raises_ends_the_call(driver: Driver, service: Service) -> None:
+    def stop(_: models.MessageProgressEvent) -> None:
+        raise TimeoutError("enough")
+
+    service.answers = [
+        reply(ACCEPTED, 202),
+        stream(progress_event("1", "m-1", 50), end="stay"),
+        reply(message("in_flight")),
+    ]
+    with pytest.raises(TimeoutError, match="enough"):
+        driver.run("call", "printer", "print", on_progress=stop)
+
+
+def test_a_function_for_progress_may_be_async(service: Service) -> None:
+    percents: list[float | None] = []
+
+    async def report(event: models.MessageProgressEvent) -> None:
+        percents.append(event.percent)
+
+    service.answers = [
+        reply(ACCEPTED, 202),
+        stream(progress_event("1", "m-1", 50), status_event("2", "m-1", "answered"), end="stay"),
+        reply(message("in_flight")),
+        *([reply(answered(1))] * 2),
+    ]
+    assert AsyncDriver(service.url).run("call", "printer", "print", on_progress=report) == 1
+    assert percents == [50]
 
 
 def test_both_clients_have_the_same_methods() -> None:

@@ -30,6 +30,15 @@ def test_a_call_is_answered_or_raises_what_the_device_says(system: Driver) -> No
     assert raised.value.status == models.MessageStatus.FAILED
 
 
+def test_a_call_reports_how_far_the_device_has_come(system: Driver) -> None:
+    percents: list[float] = []
+    answer = system.run(
+        "call", DEVICE, "demo:work", {"steps": 3}, on_progress=lambda event: percents.append(event.percent)
+    )
+    # What the device says before the events are read is missing.
+    assert (answer, percents) == ({"steps": 3}, sorted(percents))
+
+
 def test_a_message_is_sent_once_for_a_key_and_waited_for(system: Driver) -> None:
     key = str(uuid4())
     first, second = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -15,6 +16,7 @@ from ._operation import Operation
 from ._token import AsyncToken, TokenFile, TokenSource
 
 TIMEOUT_SECONDS = 30.0
+T = TypeVar("T")
 
 
 class Access:
@@ -25,6 +27,8 @@ class Access:
         self.base_url = base_url.rstrip("/")
         if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", self.base_url):
             raise ValueError(f'"{base_url}" is not the address of a gateway, such as https://connector.example.com')
+        if self.base_url.endswith("/v1"):
+            raise ValueError(f'"{base_url}" must not end in /v1, which the client adds')
         self.token = TokenSource(token, token_file)
         self.timeout = seconds_of(timeout)
 
@@ -45,6 +49,14 @@ class Access:
             "content": operation.body,
         }
 
+    def answer(self, operation: Operation[T], response: httpx.Response, body: bytes) -> T:
+        """Raises ProblemError and UnreachableError."""
+        return operation.answer(response.status_code, response.reason_phrase, response.headers, body, self.base_url)
+
+    def check_stream(self, response: httpx.Response) -> None:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise UnreachableError(f"{self.base_url} answered without an event stream: is it the address of a gateway?")
+
     @contextmanager
     def typed_errors(self) -> Iterator[None]:
         """Turns the failures of httpx into an UnreachableError."""
@@ -53,13 +65,20 @@ class Access:
         except httpx.LocalProtocolError:
             raise ValueError("a header of the request has characters that cannot be sent") from None
         except httpx.RequestError as error:
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(f"{self.base_url} cannot be reached: {reason}") from error
+            raise UnreachableError(f"{self.base_url} cannot be reached: {reason_of(error)}") from error
 
     def expired(self, limit: float) -> UnreachableError:
         return UnreachableError(f"{self.base_url} cannot be reached: no answer within {limit:g} s")
 
 
-def check_stream(response: httpx.Response) -> None:
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise UnreachableError("the response is no event stream: is it the address of a gateway?")
+def reason_of(error: httpx.RequestError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError) and cause.reason in NO_TLS:
+            return "the server there does not speak TLS: is it http, not https?"
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
+
+
+NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
+"""What OpenSSL says, in its versions, when the first bytes of a server are not TLS."""

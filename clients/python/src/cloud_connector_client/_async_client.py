@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
@@ -13,8 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._access import TIMEOUT_SECONDS, Access, check_stream
-from ._call import CALL_SECONDS, Call, Pause, Running
+from ._access import TIMEOUT_SECONDS, Access
+from ._call import CALL_SECONDS, AsyncOnProgress, Call, Pause, Progress, Running
 from ._durations import Duration, seconds_of
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
@@ -79,10 +80,20 @@ class AsyncCloudConnector(AsyncOperations):
         *,
         timeout: Duration = CALL_SECONDS,
         idempotency_key: str | None = None,
+        on_progress: AsyncOnProgress | None = None,
     ) -> Any:
-        """As of CloudConnector."""
-        running = Running(Call(client_id, directive, payload, timeout, idempotency_key).steps())
+        """As of CloudConnector; an `on_progress` function may be async."""
+        call = Call(client_id, directive, payload, timeout, idempotency_key, reports_progress=on_progress is not None)
+        running = Running(call.steps())
         while running.step is not None:
+            if isinstance(running.step, Progress):
+                async with aclosing(self._progress(running.step)) as events:
+                    async for event in events:
+                        called = None if on_progress is None else on_progress(event)
+                        if called is not None:
+                            await called
+                running.resume(None)
+                continue
             if isinstance(running.step, Pause):
                 await asyncio.sleep(running.step.seconds)
                 running.resume(None)
@@ -148,7 +159,7 @@ class AsyncCloudConnector(AsyncOperations):
             response = await asyncio.wait_for(self._exchange(operation, limit, request_id), limit)
         except asyncio.TimeoutError as error:  # in Python 3.10 it is no TimeoutError
             raise access.expired(limit) from error
-        return operation.answer(response.status_code, response.reason_phrase, response.headers, response.content)
+        return access.answer(operation, response, response.content)
 
     async def _exchange(self, operation: Operation[Any], limit: float, request_id: str | None) -> httpx.Response:
         access = self._access
@@ -168,6 +179,23 @@ class AsyncCloudConnector(AsyncOperations):
                     if has_ended(message):
                         break
         return message
+
+    async def _progress(self, progress: Progress) -> AsyncGenerator[models.MessageProgressEvent, None]:
+        """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
+        try:
+            async with aclosing(self._follow(progress.stream())) as events:
+                while True:
+                    event = await asyncio.wait_for(anext(events), max(0.0, progress.until - time.monotonic()))
+                    if isinstance(event, models.MessageProgressEvent):
+                        if event.message_id == progress.message_id:
+                            yield event
+                    elif may_have_ended(progress.message_id, event) and has_ended(
+                        await self.read_message(progress.message_id)
+                    ):
+                        return
+        # In Python 3.10 asyncio has a TimeoutError of its own.
+        except (ProblemError, UnreachableError, asyncio.TimeoutError) as error:
+            logger.debug("no progress is reported any more: %s", error)
 
     async def _follow(self, stream: EventStream) -> AsyncGenerator[ConnectorEvent | None, None]:
         """Events, and None each time a connection is open."""
@@ -195,8 +223,6 @@ class AsyncCloudConnector(AsyncOperations):
         with access.typed_errors():
             async with self._http.stream(**request, timeout=limits) as response:
                 if not response.is_success:
-                    operation.answer(
-                        response.status_code, response.reason_phrase, response.headers, await response.aread()
-                    )
-                check_stream(response)
+                    access.answer(operation, response, await response.aread())
+                access.check_stream(response)
                 yield response.aiter_bytes()

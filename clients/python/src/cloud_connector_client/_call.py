@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 from ._durations import Duration, seconds_of
 from ._errors import CallError, ProblemError, UnreachableError
+from ._event_stream import EventStream
 from ._message_end import has_ended
 from ._operation import Operation, T
 from .generated import operations
-from .generated.models import AcceptedMessage, Message
+from .generated.models import AcceptedMessage, Message, MessageProgressEvent
 
 CALL_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 60
@@ -44,7 +45,21 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Send | Pause
+@dataclass(frozen=True)
+class Progress:
+    """Asks the client to report the progress of a message until the message has ended or the time is over."""
+
+    message_id: str
+    client_id: str
+    until: float
+
+    def stream(self) -> EventStream:
+        return EventStream(types=["message.progress", "message.status"], client_id=self.client_id)
+
+
+OnProgress: TypeAlias = Callable[[MessageProgressEvent], None]
+AsyncOnProgress: TypeAlias = Callable[[MessageProgressEvent], Awaitable[None] | None]
+Step: TypeAlias = Send | Pause | Progress
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -73,21 +88,32 @@ class Running:
 
 class Call:
     def __init__(
-        self, client_id: str, directive: str, payload: Any, timeout: Duration, idempotency_key: str | None
+        self,
+        client_id: str,
+        directive: str,
+        payload: Any,
+        timeout: Duration,
+        idempotency_key: str | None,
+        *,
+        reports_progress: bool = False,
     ) -> None:
         self._client_id = client_id
         self._directive = directive
         self._payload = payload
         self._key = idempotency_key or str(uuid4())
+        self._reports_progress = reports_progress
         timeout = seconds_of(timeout)
         self._seconds = max(1, math.ceil(timeout))
         self._until = time.monotonic() + timeout
 
     def steps(self) -> Steps[Any]:
         """Returns the payload of the client's answer. Raises CallError, ProblemError or UnreachableError."""
-        accepted = yield from self._until_served(self._send)
+        # Who wants to know the progress needs the id of the message first.
+        accepted = yield from self._until_served(self._send, waits=not self._reports_progress)
         if isinstance(accepted, Message) and has_ended(accepted):
             return payload_of(accepted)
+        if self._reports_progress:
+            yield Progress(accepted.message_id, self._client_id, self._until)
         while True:
             begun = time.monotonic()
             message = yield from self._until_served(
@@ -114,12 +140,12 @@ class Call:
             idempotency_key=self._key,
         )
 
-    def _until_served(self, request: Callable[[int | None], Operation[T]]) -> Steps[T]:
+    def _until_served(self, request: Callable[[int | None], Operation[T]], *, waits: bool = True) -> Steps[T]:
         """Asks for a wait, and repeats a request that the service did not serve: the key makes that safe."""
         while True:
             wait = min(LONGEST_WAIT_SECONDS, math.ceil(max(0.0, self._until - time.monotonic())))
             try:
-                answer: T = yield Send(request(wait or None), wait + REPLY_SECONDS)
+                answer: T = yield Send(request((wait or None) if waits else None), wait + REPLY_SECONDS)
             except (ProblemError, UnreachableError) as error:
                 pause = (error.retry_after or 0.0) if isinstance(error, ProblemError) else 0.0
                 if not _may_be_served_later(error) or time.monotonic() + pause >= self._until:

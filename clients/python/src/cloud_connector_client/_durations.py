@@ -11,6 +11,10 @@ Duration: TypeAlias = float | timedelta
 
 
 def seconds_of(duration: Duration) -> float:
+    if not isinstance(duration, timedelta | float | int):
+        raise ValueError(
+            f"a duration is a number of seconds or a timedelta, such as 3600 or timedelta(hours=1), not {duration!r}"
+        )
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"a duration must be finite and not negative, not {duration!r}")
@@ -18,8 +22,13 @@ def seconds_of(duration: Duration) -> float:
 
 
 def whole_seconds(duration: Duration | None) -> int | None:
-    """As `ttl_seconds` and the like: rounded up."""
-    return None if duration is None else math.ceil(seconds_of(duration))
+    """As `ttl_seconds` and the like. The service knows no parts of a second."""
+    if duration is None:
+        return None
+    seconds = seconds_of(duration)
+    if not seconds.is_integer():
+        raise ValueError(f"a duration of the service must be a whole number of seconds, not {duration!r}")
+    return int(seconds)
 
 
 def wait_preference(duration: Duration | None) -> str | None:

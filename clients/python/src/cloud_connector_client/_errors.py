@@ -96,8 +96,10 @@ class CallError(CloudConnectorError):
         return self.message.status
 
 
-def problem_of(status: int, reason: str, headers: Mapping[str, str], body: bytes, path: str) -> ProblemError:
-    """The error for a response that is no success; it may come from a proxy, without a problem."""
+def problem_of(status: int, reason: str, headers: Mapping[str, str], body: bytes, base: str, path: str) -> ProblemError:
+    """
+    The error for a response that is no success; it may come from a proxy, without a problem. `base`: the address of the gateway.
+    """
     retry_after = retry_after_of(headers.get("retry-after"))
     if headers.get("content-type", "").startswith("application/problem+json"):
         try:
@@ -108,11 +110,20 @@ def problem_of(status: int, reason: str, headers: Mapping[str, str], body: bytes
         type="about:blank",
         title=reason or f"HTTP {status}",
         status=status,
-        detail=f"the response has the status {status} and no problem document",
+        detail=stranger_text(base, status),
         instance=path,
         request_id=headers.get("x-request-id", ""),
     )
     return ProblemError(problem, retry_after)
+
+
+def stranger_text(base: str, status: int) -> str:
+    """About an answer that is not of a gateway."""
+    # A proxy in front of a gateway does not say 404 in place of it.
+    who = f"{base} is not a gateway of Cloud Connector: it" if status == 404 else base
+    # That is what servers say to plain HTTP on their port for TLS.
+    remedy = "; is it https, not http?" if status == 400 and base.startswith("http:") else ""
+    return f"{who} answered {status} without a problem document{remedy}"
 
 
 def retry_after_of(header: str | None) -> float | None:

@@ -42,14 +42,16 @@ class Operation(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
 
-    def answer(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> T:
-        """Raises ProblemError, or UnreachableError if the body is not what the API says."""
+    def answer(self, status: int, reason: str, headers: Mapping[str, str], body: bytes, base: str) -> T:
+        """`base`: the address of the gateway. Raises ProblemError, or UnreachableError if the body is not what the API says."""
         if not 200 <= status < 300:
-            raise problem_of(status, reason, headers, body, self.path.partition("?")[0])
+            raise problem_of(status, reason, headers, body, base, self.path.partition("?")[0])
         try:
             return self._parse(status, body)
         except (ValueError, ValidationError) as error:
-            raise UnreachableError("the response is not one of the API: is it the address of a gateway?") from error
+            raise UnreachableError(
+                f"{base} answered, but not as the API says: is it the address of a gateway?"
+            ) from error
 
     def _parse(self, status: int, body: bytes) -> T:
         answer: Any = None

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._access import TIMEOUT_SECONDS, Access, check_stream
-from ._call import CALL_SECONDS, Call, Pause, Running
+from ._access import TIMEOUT_SECONDS, Access
+from ._call import CALL_SECONDS, Call, OnProgress, Pause, Progress, Running
 from ._durations import Duration, seconds_of
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
@@ -84,14 +84,24 @@ class CloudConnector(Operations):
         *,
         timeout: Duration = CALL_SECONDS,
         idempotency_key: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Any:
         """
         Sends a message, waits for what the client answers, and returns the payload of the answer. It asks again if the service
         cannot be reached in between; the client does the work once. Raises CallError if the client has not done it, or not
-        answered in time.
+        answered in time. `on_progress` is called with what the client says about its progress; without the scope
+        `events:read`, it is not called. What it raises ends the call.
         """
-        running = Running(Call(client_id, directive, payload, timeout, idempotency_key).steps())
+        call = Call(client_id, directive, payload, timeout, idempotency_key, reports_progress=on_progress is not None)
+        running = Running(call.steps())
         while running.step is not None:
+            if isinstance(running.step, Progress):
+                with closing(self._progress(running.step)) as events:
+                    for event in events:
+                        if on_progress is not None:
+                            on_progress(event)
+                running.resume(None)
+                continue
             if isinstance(running.step, Pause):
                 time.sleep(running.step.seconds)
                 running.resume(None)
@@ -174,7 +184,22 @@ class CloudConnector(Operations):
                 # httpx limits each read, not all of them.
                 if time.monotonic() > until:
                     raise access.expired(limit)
-        return operation.answer(response.status_code, response.reason_phrase, response.headers, body)
+        return access.answer(operation, response, body)
+
+    def _progress(self, progress: Progress) -> Generator[models.MessageProgressEvent, None, None]:
+        """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
+        try:
+            with closing(self._follow(progress.stream(), progress.until)) as events:
+                for event in events:
+                    if isinstance(event, models.MessageProgressEvent):
+                        if event.message_id == progress.message_id:
+                            yield event
+                    elif may_have_ended(progress.message_id, event) and has_ended(
+                        self.read_message(progress.message_id)
+                    ):
+                        return
+        except (ProblemError, UnreachableError, TimeoutError) as error:
+            logger.debug("no progress is reported any more: %s", error)
 
     def _follow(self, stream: EventStream, until: float | None = None) -> Generator[ConnectorEvent | None, None, None]:
         """Events, and None each time a connection is open. Raises TimeoutError at `until`."""
@@ -203,8 +228,8 @@ class CloudConnector(Operations):
         limits = httpx.Timeout(access.timeout, read=min(stream.silence, left))
         with access.typed_errors(), self._http.stream(**request, timeout=limits) as response:
             if not response.is_success:
-                operation.answer(response.status_code, response.reason_phrase, response.headers, response.read())
-            check_stream(response)
+                access.answer(operation, response, response.read())
+            access.check_stream(response)
             with cut_off(response, until):
                 yield response.iter_bytes()
 

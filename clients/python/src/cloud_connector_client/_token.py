@@ -40,6 +40,8 @@ class TokenSource:
 
 
 def _checked(token: str | None) -> str | None:
+    if token == "":
+        raise ValueError("the token is empty: set it, or leave it out if the gateway requires no credentials")
     # httpx would refuse it as well, and its message would contain the token.
     if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
         raise ValueError("a token must be printable ASCII without spaces")
