@@ -72,7 +72,7 @@ it('a lane owner that loses the broker for long leaves its work to the others, a
   isolated.broker.cut();
   await world.untilOwned(isolated);
   const unfit = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
-  expect(unfit).toMatchObject({ shards: 0, lanes: 0 });
+  expect(unfit).toMatchObject({ reason: 'broker-unreachable', shards: 0, lanes: 0 });
   isolated.broker.heal();
   await world.until('the ingester has its share of the shards again', async () => {
     expect(await metricOf(isolated, 'shards_owned')).toBeGreaterThanOrEqual(10);
@@ -92,7 +92,7 @@ it('nothing moves if all ingesters lose the broker, and the queued messages arri
   for (const { broker } of world.ingesters) broker.heal();
   await world.until('all are fit', async () => {
     const { members } = await world.cluster();
-    expect(members.map(({ fitness }) => fitness)).toEqual(members.map(() => 'fit'));
+    expect(members.map(({ fitness, reason }) => [fitness, reason])).toEqual(members.map(() => ['fit', null]));
   });
   expect(await world.laneOwner()).toBe(owner);
   expect(world.witness.acquisitions).toBe(before);

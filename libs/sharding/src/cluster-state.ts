@@ -24,6 +24,8 @@ export interface DispatcherAnnouncement extends Named {
   since?: string;
   /** Whether it takes shards: it is connected to the broker, and does not stop. */
   takes_shards: boolean;
+  /** Why it takes none; a dispatcher of an older release does not say it. */
+  reason?: 'stopping' | 'broker-unreachable' | undefined;
 }
 
 /** What a gateway announces. */

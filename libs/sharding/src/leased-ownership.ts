@@ -33,8 +33,8 @@ export interface LeasedOwnershipOptions {
   subscriber: Redis;
   /** Each resolves with whether data may have been lost since its last call (S0). */
   dataLossDetectors: readonly (() => Promise<boolean>)[];
-  /** Whether anything other than Redis prevents this process from working, such as a missing broker connection. */
-  isDegraded: () => boolean;
+  /** Whether this process is connected to the broker: without it, it cannot work. */
+  reachesBroker: () => boolean;
   /** How many lanes may have a session at the broker, by the last reading; undefined if there is none. */
   knownLanes?: () => number | undefined;
   /** The constant part of this process's announcement. */
@@ -165,16 +165,17 @@ export class LeasedOwnership implements Ownership {
 
   /** @returns milliseconds until the failed requests are due again; Infinity if none has failed */
   private updateHealth(outcomes: readonly PromiseSettledResult<unknown>[]): number {
-    const { logger, members, isDegraded } = this.options;
+    const { logger, members, reachesBroker } = this.options;
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     const othersHealthy = this.view.some(
       ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
     );
-    const before = this.health.current;
-    this.health.note(isDegraded() || failed !== undefined, othersHealthy, performance.now());
-    const now = this.health.current;
-    if (now !== before) {
-      logger.info({ member: members.id, before, now }, 'fitness of this member changed');
+    const { current: before, reason: reasonBefore } = this.health;
+    const failure = failed === undefined ? undefined : 'redis-unreachable';
+    this.health.note(reachesBroker() ? failure : 'broker-unreachable', othersHealthy, performance.now());
+    const { current: now, reason } = this.health;
+    if (now !== before || reason !== reasonBefore) {
+      logger.info({ member: members.id, before, now, reason }, 'fitness of this member changed');
       this.metrics.unfit.set(now === 'unfit' ? 1 : 0);
       this.loop.trigger();
     }
@@ -197,6 +198,7 @@ export class LeasedOwnership implements Ownership {
       since: this.since,
       draining: this.draining,
       fitness: this.health.current,
+      reason: this.health.reason,
       shards: indicesOf('shard'),
       lanes: indicesOf('lane'),
     };

@@ -1,4 +1,4 @@
-import { MemberHealthWatch } from './member-health.js';
+import { MemberHealthWatch, type MemberFailure } from './member-health.js';
 
 const GRACE_MS = 100;
 let watch: MemberHealthWatch;
@@ -8,7 +8,7 @@ beforeEach(() => {
 });
 
 function note(failing: boolean, now: number, othersHealthy = true): string {
-  watch.note(failing, othersHealthy, now);
+  watch.note(failing ? 'broker-unreachable' : undefined, othersHealthy, now);
   return watch.current;
 }
 
@@ -44,4 +44,27 @@ it('a member counts the duration of a failure from zero after its heartbeat fail
   note(true, 0);
   watch.interrupted();
   expect([note(true, 500), note(true, 600)]).toEqual(['troubled', 'unfit']);
+});
+
+it('a member says why it is not fit, also after the failure, until it is fit again', () => {
+  const reasonAfter = (failure: MemberFailure | undefined, now: number): unknown => {
+    watch.note(failure, true, now);
+    return watch.reason;
+  };
+  expect(watch.reason).toBeUndefined();
+  expect([reasonAfter('redis-unreachable', 0), reasonAfter('broker-unreachable', 99)]).toEqual([
+    'redis-unreachable',
+    'broker-unreachable',
+  ]);
+  expect([reasonAfter(undefined, 100), reasonAfter(undefined, 199), reasonAfter(undefined, 200)]).toEqual([
+    'recovering',
+    'recovering',
+    undefined,
+  ]);
+});
+
+it('one failure after another is one failure: its duration is not counted from zero again', () => {
+  watch.note('redis-unreachable', true, 0);
+  watch.note('broker-unreachable', true, 60);
+  expect(note(true, 100)).toBe('unfit');
 });

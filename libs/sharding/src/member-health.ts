@@ -12,11 +12,14 @@
  */
 export type MemberHealth = 'fit' | 'troubled' | 'unfit';
 
+/** A failure that keeps a member from its work. `redis-unreachable`: a part of Redis does not answer; the heartbeat succeeds. */
+export type MemberFailure = 'broker-unreachable' | 'redis-unreachable';
+
 export class MemberHealthWatch {
   private state: MemberHealth = 'fit';
   /** When the present failure began, or when the last one ended. */
   private since: number | undefined;
-  private wasFailing = false;
+  private failure: MemberFailure | undefined;
 
   /** @param graceMs how long a failure must last before it counts, and how long it is remembered after its end */
   constructor(private readonly graceMs: number) {}
@@ -25,14 +28,20 @@ export class MemberHealthWatch {
     return this.state;
   }
 
+  /** Why the member is not fit; undefined if it is. `recovering`: the failure is over, for less than `graceMs`. */
+  get reason(): MemberFailure | 'recovering' | undefined {
+    return this.failure ?? (this.state === 'fit' ? undefined : 'recovering');
+  }
+
   /**
    * Records an observation.
    * @param othersHealthy whether another member is fit
    * @param now by `performance.now`
    */
-  note(failing: boolean, othersHealthy: boolean, now: number): void {
-    if (failing !== this.wasFailing) this.since = undefined;
-    this.wasFailing = failing;
+  note(failure: MemberFailure | undefined, othersHealthy: boolean, now: number): void {
+    const failing = failure !== undefined;
+    if (failing !== (this.failure !== undefined)) this.since = undefined;
+    this.failure = failure;
     this.since ??= now;
     const lasting = now - this.since >= this.graceMs;
     if (!failing) this.state = lasting || this.state === 'fit' ? 'fit' : 'troubled';

@@ -4,7 +4,7 @@
  */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
-import type { MemberHealth } from './member-health.js';
+import type { MemberHealth, MemberHealthWatch } from './member-health.js';
 import type { GroupKeys, ShardingKeys } from './sharding-keys.js';
 
 /** What a member announces about itself. */
@@ -22,6 +22,8 @@ export interface Announcement {
   /** Whether it is stopping: it releases its leases and takes no new ones. */
   draining: boolean;
   fitness: MemberHealth;
+  /** Why it is not fit, for operators; a member of an older release does not say it. */
+  reason?: MemberHealthWatch['reason'];
   /** The shards and lanes whose leases it holds. */
   shards: number[];
   lanes: number[];

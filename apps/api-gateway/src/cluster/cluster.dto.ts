@@ -17,6 +17,13 @@ const Fitness = z.enum(['fit', 'troubled', 'unfit']).meta({
     'Whether an ingester can work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and ' +
     'another member is fit, which then takes over its shards and lanes.',
 });
+const Reason = z.enum(['broker-unreachable', 'redis-unreachable', 'recovering', 'stopping']).meta({
+  id: 'MemberReason',
+  description:
+    'Why a process of the service does not work, as it reports itself. `broker-unreachable`: it is not connected to the broker. ' +
+    '`redis-unreachable`: a part of Redis does not answer it. `recovering`: the failure is over, but has been for less than a ' +
+    '`LEASE_TIME`. `stopping`: it is being stopped.',
+});
 const nameOf = (app: string): z.ZodString =>
   z.string().meta({ description: `Name of the ${app}; its host, by default.` });
 
@@ -27,6 +34,9 @@ const Member = z
     since: timeOf('When it became a member.'),
     draining: z.boolean().meta({ description: 'It is stopping and releases its shards and lanes.' }),
     fitness: Fitness,
+    reason: Reason.nullable().meta({
+      description: 'Why it is not `fit`. null: it is `fit`, or of an older release, which does not say it.',
+    }),
     shards: countOf('Number of shards that it reports to own.'),
     lanes: countOf('Number of lanes that it reports to own.'),
   })
@@ -40,6 +50,9 @@ const Dispatcher = z
     takes_shards: z
       .boolean()
       .meta({ description: 'Whether it works: it is connected to the broker and does not stop.' }),
+    reason: Reason.nullable().meta({
+      description: 'Why it takes no shards. null: it takes them, or is of an older release, which does not say it.',
+    }),
     shards: countOf('Number of shards whose messages it sends now. A shard at rest needs no dispatcher.'),
   })
   .meta({ id: 'ClusterDispatcher', description: 'A dispatcher.' });
@@ -107,20 +120,22 @@ export function toClusterBody(
 ): ClusterBody {
   const { members, dispatchers, gateways, shards, lanes } = state;
   return {
-    members: members.map(({ id, name, since, draining, fitness, ...owned }) => ({
+    members: members.map(({ id, name, since, draining, fitness, reason = null, ...owned }) => ({
       id,
       name,
       since,
       draining,
       fitness,
+      reason,
       shards: owned.shards.length,
       lanes: owned.lanes.length,
     })),
-    dispatchers: dispatchers.map(({ id, name, since = null, takes_shards, shards: owned }) => ({
+    dispatchers: dispatchers.map(({ id, name, since = null, takes_shards, reason = null, shards: owned }) => ({
       id,
       name,
       since,
       takes_shards,
+      reason,
       shards: owned,
     })),
     gateways: gateways.map(({ id, name, since }) => ({ id, name, since })),

@@ -134,11 +134,14 @@ const cluster: ClusterBody = {
   members: [
     {
       ...{ id: INGESTER, name: 'status-ingester-0', since: at('05:00:00.000'), draining: false, fitness: 'fit' },
-      ...{ shards: 32, lanes: 4 },
+      ...{ reason: null, shards: 32, lanes: 4 },
     },
   ],
   dispatchers: [
-    { id: 'dispatcher-0/91c4', name: 'dispatcher-0', since: at('05:00:00.000'), takes_shards: true, shards: 1 },
+    {
+      ...{ id: 'dispatcher-0/91c4', name: 'dispatcher-0', since: at('05:00:00.000') },
+      ...{ takes_shards: true, reason: null, shards: 1 },
+    },
   ],
   gateways: [{ id: 'api-gateway-0/3e07', name: 'api-gateway-0', since: at('05:00:00.000') }],
   shards: [

@@ -2,7 +2,7 @@
 import type { Cluster } from '@cloud-connector/client';
 
 export interface BrokerReach {
-  /** Ids of the ingesters and dispatchers that do not reach it, or did not a moment ago. */
+  /** Ids of the ingesters and dispatchers that do not reach it. */
   without: string[];
   /** Whether no process reaches it, although some run. */
   isLost: boolean;
@@ -12,6 +12,9 @@ export function brokerReach({ members, dispatchers }: Pick<Cluster, 'members' | 
   const without = [
     ...members.filter(({ fitness }) => fitness !== 'fit'),
     ...dispatchers.filter(({ takes_shards: works }) => !works),
-  ].map(({ id }) => id);
+  ]
+    // A process of an older release does not say why; it is the broker as a rule.
+    .filter(({ reason }) => (reason ?? 'broker-unreachable') === 'broker-unreachable')
+    .map(({ id }) => id);
   return { without, isLost: without.length > 0 && without.length === members.length + dispatchers.length };
 }

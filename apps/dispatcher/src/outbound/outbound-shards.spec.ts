@@ -2,7 +2,7 @@ import { jest } from '@jest/globals';
 import { register } from 'prom-client';
 import type { Redis } from '@app/platform';
 import { OutboundWork, SendingTimes, RegistryKeys } from '@app/registry';
-import { LeaseTiming, Leases, Members, type DispatcherAnnouncement } from '@app/sharding';
+import { LeaseTiming, Leases, Members, listMembersOf, type DispatcherAnnouncement } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { storeMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
@@ -182,6 +182,10 @@ describe('a dispatcher', () => {
     for (let shard = 0; shard < SHARDS; shard++) {
       expect(await storedMessage(redis, keys.message(shard, `message-${shard}`))).toMatchObject({ status: 'queued' });
     }
+    await eventually('it says why', async () => {
+      const announced = await listMembersOf<DispatcherAnnouncement>(redis, keys.dispatchers);
+      expect(announced).toMatchObject([{ takes_shards: false, reason: 'broker-unreachable' }]);
+    });
     expect(first.woken.toSorted()).toEqual(Array.from({ length: SHARDS }, (_, shard) => shard));
     dispatcher('b');
     await eventually('the second one has all shards', async () => expect(await countOf('b')).toBe(SHARDS));

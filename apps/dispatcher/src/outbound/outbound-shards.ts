@@ -178,7 +178,12 @@ export class OutboundShards {
   }
 
   private get takesShards(): boolean {
-    return this.isStarted && !this.isStopping && this.options.dependencies.isConnected();
+    return this.isStarted && this.idleReason === undefined;
+  }
+
+  private get idleReason(): DispatcherAnnouncement['reason'] {
+    if (this.isStopping) return 'stopping';
+    return this.options.dependencies.isConnected() ? undefined : 'broker-unreachable';
   }
 
   private get share(): number {
@@ -272,7 +277,7 @@ export class OutboundShards {
   private async check(now: number): Promise<{ shards: DueShard[]; dispatcherOverdueInMs: number }> {
     const { members, name, redis, keys, shardCount } = this.options;
     const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
-      members.heartbeat({ name, since: this.since, takes_shards: this.takesShards }),
+      members.heartbeat({ name, since: this.since, takes_shards: this.takesShards, reason: this.idleReason }),
       dueShards(redis, keys, shardCount),
       this.addSendingTimes(),
     ]);

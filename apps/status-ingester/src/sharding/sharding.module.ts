@@ -97,7 +97,7 @@ function leasedOwnership(
     subscriber,
     dataLossDetectors: [() => redisRestarts.changed(), () => keySpace.changed()],
     knownLanes: () => keySpace.sessions,
-    isDegraded: () => !publisher.connected,
+    reachesBroker: () => publisher.connected,
     about: { name, wants_lanes: INTAKE_LANES, format: FORMAT },
     shardCount,
     logger,

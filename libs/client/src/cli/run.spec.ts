@@ -163,12 +163,13 @@ describe('cloud-connector', () => {
     const dispatchers = [
       { id: 'd1/1', name: 'd1', since, takes_shards: true, shards: 3 },
       { id: 'd2/1', name: 'd2', since: null, takes_shards: false, shards: 0 },
+      { id: 'd3/1', name: 'd3', since, takes_shards: false, reason: 'stopping', shards: 0 },
     ];
     const body = { members: [], dispatchers, gateways: [{ id: 'g/1', name: 'g', since }], shards: [], lanes: [] };
     server.answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
     const { out } = await cli(['cluster']);
     expect(out).toMatch(
-      /^DISPATCHER +SINCE +SHARDS\nd1\/1 +2026-11-30T06:00:00.000Z +3\nd2\/1 \(takes no shards\) +0$/m,
+      /^DISPATCHER +SINCE +SHARDS\nd1\/1 +2026-11-30T06:00:00.000Z +3\nd2\/1 \(takes no shards\) +0\nd3\/1 \(takes no shards: stopping\) /m,
     );
     expect(out).toMatch(/^GATEWAY +SINCE\ng\/1 +2026-11-30T06:00:00.000Z$/m);
   });

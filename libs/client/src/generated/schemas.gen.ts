@@ -46,6 +46,7 @@ export type {
   MemberJoinedEvent,
   MemberLeftEvent,
   MemberLeftReason,
+  MemberReason,
   MemberRole,
   Message,
   MessageAnswer,

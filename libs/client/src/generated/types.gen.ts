@@ -321,6 +321,10 @@ export type ClusterDispatcher = {
      */
     takes_shards: boolean;
     /**
+     * Why it takes no shards. null: it takes them, or is of an older release, which does not say it.
+     */
+    reason: MemberReason | null;
+    /**
      * Number of shards whose messages it sends now. A shard at rest needs no dispatcher.
      */
     shards: number;
@@ -383,6 +387,10 @@ export type ClusterMember = {
      */
     draining: boolean;
     fitness: MemberFitness;
+    /**
+     * Why it is not `fit`. null: it is `fit`, or of an older release, which does not say it.
+     */
+    reason: MemberReason | null;
     /**
      * Number of shards that it reports to own.
      */
@@ -1056,6 +1064,11 @@ export type MemberLeftEvent = {
  * `stopped`: it said so. `overdue`: its heartbeats did not come any more.
  */
 export type MemberLeftReason = 'stopped' | 'overdue';
+
+/**
+ * Why a process of the service does not work, as it reports itself. `broker-unreachable`: it is not connected to the broker. `redis-unreachable`: a part of Redis does not answer it. `recovering`: the failure is over, but has been for less than a `LEASE_TIME`. `stopping`: it is being stopped.
+ */
+export type MemberReason = 'broker-unreachable' | 'redis-unreachable' | 'recovering' | 'stopping';
 
 /**
  * Which app a member of the cluster runs.

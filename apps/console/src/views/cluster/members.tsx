@@ -11,6 +11,8 @@ interface Row {
   since: string | null;
   state: string;
   tone: BadgeTone;
+  /** Why it does not work; undefined if it does, or does not say. */
+  reason?: string | undefined;
   work: string;
 }
 
@@ -25,23 +27,25 @@ export function Members({ cluster }: { cluster: Cluster }): ReactNode {
       />
       <App
         title="Ingesters"
-        rows={members.map(({ id, name, since, draining, fitness, shards, lanes }) => ({
+        rows={members.map(({ id, name, since, draining, fitness, reason, shards, lanes }) => ({
           id,
           name,
           since,
           state: draining ? 'stopping' : FITNESS[fitness].word,
           tone: draining ? 'neutral' : FITNESS[fitness].tone,
+          reason: wordsOf(reason),
           work: `${count(shards, 'shard')}, ${count(lanes, 'lane')}`,
         }))}
       />
       <App
         title="Dispatchers"
-        rows={dispatchers.map(({ id, name, since, takes_shards: works, shards }) => ({
+        rows={dispatchers.map(({ id, name, since, takes_shards: works, reason, shards }) => ({
           id,
           name,
           since,
           state: works ? 'up' : 'not working',
           tone: works ? 'good' : 'warn',
+          reason: wordsOf(reason),
           work: count(shards, 'busy shard'),
         }))}
       />
@@ -55,6 +59,20 @@ const FITNESS: Record<Cluster['members'][number]['fitness'], { word: string; ton
   unfit: { word: 'cannot work', tone: 'bad' },
 };
 
+type Reason = NonNullable<Cluster['members'][number]['reason']>;
+
+const REASON: Partial<Record<Reason, string>> = {
+  'broker-unreachable': 'does not reach the broker',
+  'redis-unreachable': 'does not reach a part of Redis',
+  recovering: 'recovering from a failure',
+  stopping: 'stopping',
+};
+
+/** A process of a newer release may have a reason that this page does not know. */
+function wordsOf(reason: Reason | null): string | undefined {
+  return reason === null ? undefined : (REASON[reason] ?? reason);
+}
+
 export function count(number: number, noun: string): string {
   return `${number.toLocaleString()} ${noun}${number === 1 ? '' : 's'}`;
 }
@@ -66,11 +84,12 @@ function App({ title, rows }: { title: string; rows: readonly Row[] }): ReactNod
         <p className={styles.none}>None is running.</p>
       ) : (
         <ul className={styles.app}>
-          {rows.map(({ id, name, since, state, tone, work }) => (
+          {rows.map(({ id, name, since, state, tone, reason, work }) => (
             <li key={id} title={id}>
               <strong>{name}</strong>
               <Badge tone={tone}>{state}</Badge>
               <span>
+                {reason !== undefined && `${reason} · `}
                 {work !== '' && `${work} · `}
                 {since !== null && (
                   <>

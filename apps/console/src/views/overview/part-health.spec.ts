@@ -7,6 +7,7 @@ const member: Cluster['members'][number] = {
   since: '2026-01-01T00:00:00.000Z',
   draining: false,
   fitness: 'fit',
+  reason: null,
   shards: 1,
   lanes: 1,
 };
@@ -24,6 +25,7 @@ const dispatcher: Cluster['dispatchers'][number] = {
   name: 'd',
   since: member.since,
   takes_shards: true,
+  reason: null,
   shards: 0,
 };
 const healthy: Cluster = {
@@ -77,6 +79,11 @@ it.each<[string, Partial<Cluster>, string[]]>([
   ['Broker', { broker, members: [{ ...member, fitness: 'troubled' }] }, ['warn', 'not reached', 'by a#1']],
   ['Broker', { broker, dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['warn', 'not reached', 'by d#1']],
   ['Broker', { broker, ...withoutBroker }, ['bad', 'not reached', 'by any process: a#1, d#1']],
+  [
+    'Broker',
+    { broker, members: [{ ...member, fitness: 'troubled', reason: 'redis-unreachable' }] },
+    ['good', 'connected', ''],
+  ],
   ['Broker', withoutBroker, ['bad', 'not reached', 'by any process: a#1, d#1']],
   ['Redis', { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] }, ['bad', 'full', '1 MiB, no limit']],
 ])('%s: %j', (name, change, expected) => {

@@ -257,6 +257,9 @@ class ClusterDispatcher(Model):
     takes_shards: bool
     """Whether it works: it is connected to the broker and does not stop."""
 
+    reason: MemberReason | None
+    """Why it takes no shards. null: it takes them, or is of an older release, which does not say it."""
+
     shards: int
     """Number of shards whose messages it sends now. A shard at rest needs no dispatcher."""
 
@@ -303,6 +306,9 @@ class ClusterMember(Model):
     """It is stopping and releases its shards and lanes."""
 
     fitness: MemberFitness
+
+    reason: MemberReason | None
+    """Why it is not `fit`. null: it is `fit`, or of an older release, which does not say it."""
 
     shards: int
     """Number of shards that it reports to own."""
@@ -857,6 +863,15 @@ class MemberLeftReason(OpenEnum):
 
     STOPPED = "stopped"
     OVERDUE = "overdue"
+
+
+class MemberReason(OpenEnum):
+    """Why a process of the service does not work, as it reports itself. `broker-unreachable`: it is not connected to the broker. `redis-unreachable`: a part of Redis does not answer it. `recovering`: the failure is over, but has been for less than a `LEASE_TIME`. `stopping`: it is being stopped."""
+
+    BROKER_UNREACHABLE = "broker-unreachable"
+    REDIS_UNREACHABLE = "redis-unreachable"
+    RECOVERING = "recovering"
+    STOPPING = "stopping"
 
 
 class MemberRole(OpenEnum):

@@ -60,8 +60,8 @@ async function shardLines({ shards }: Cluster, out: Output): Promise<string[]> {
 /** A gateway of an older release sends neither dispatchers nor gateways. */
 async function others({ dispatchers, gateways }: Partial<Cluster>, out: Output): Promise<string[]> {
   if (dispatchers === undefined || gateways === undefined) return [];
-  const dispatcherRows = dispatchers.map(({ id, since, takes_shards, shards }) => [
-    takes_shards ? id : `${id} (takes no shards)`,
+  const dispatcherRows = dispatchers.map(({ id, since, takes_shards, reason, shards }) => [
+    takes_shards ? id : `${id} (${withReason('takes no shards', reason)})`,
     out.time(since),
     `${shards}`,
   ]);
@@ -83,18 +83,28 @@ async function brokerLines({ broker, members = [] }: Partial<Cluster>, out: Outp
 
 /** What is known of the broker may be of a time when it could be reached. */
 function reachLines(members: Cluster['members'], out: Output): string[] {
-  const without = members.filter(({ fitness }) => fitness !== 'fit').map(({ id }) => id);
+  const without = members
+    .filter(({ fitness, reason }) => fitness !== 'fit' && (reason ?? 'broker-unreachable') === 'broker-unreachable')
+    .map(({ id }) => id);
   if (without.length === 0) return [];
   if (without.length < members.length) return [out.styled('yellow', `Not reached by ${without.join(', ')}.`)];
   return [out.styled('red', 'No ingester reaches it. This is what the last check found:')];
 }
 
+/** A process or a gateway of an older release does not say why. */
+function withReason(state: string, reason: Cluster['members'][number]['reason'] | undefined): string {
+  return reason === null || reason === undefined ? state : `${state}: ${reason}`;
+}
+
 function membersOf({ members, shards }: Cluster, out: Output): Cell[][] {
-  return members.map(({ id, since, draining, fitness, shards: owned, lanes }) => {
+  return members.map(({ id, since, draining, fitness, reason, shards: owned, lanes }) => {
     const own = shards.filter(({ owner }) => owner === id);
     const waiting = own.reduce((total, { mailbox_depth: depth }) => total + depth, 0);
     const lag = Math.max(0, ...own.map(({ mailbox_lag_ms: ms }) => ms));
-    const remarks = [...(draining ? ['draining'] : []), ...(fitness === 'fit' ? [] : [fitness])].join(', ');
+    const remarks = [
+      ...(draining ? ['draining'] : []),
+      ...(fitness === 'fit' ? [] : [withReason(fitness, reason)]),
+    ].join(', ');
     const shown = remarks === '' ? id : `${id} (${remarks})`;
     return [
       { text: shown, style: styleOf(fitness) },
