@@ -91,11 +91,13 @@ static double parse_time(const char *text) {
 }
 
 /* How long to stay away, from `reconnect_after` or `retry_after`: a duration such as PT30S, a time, or `never`. 0 if it is absent or
- * cannot be read: the service refuses a handshake that is too early. */
-static double wait_of(const char *text) {
+ * cannot be read: the service refuses a handshake that is too early. A time counts from `sent`, by the clock of the service: the clock of
+ * the device may be wrong. */
+static double wait_of(const char *text, const char *sent) {
   if (text == NULL) return 0;
   if (strcmp(text, "never") == 0) return NEVER_S;
-  if (*text != 'P') return fmax(0, parse_time(text) - seconds_of(CLOCK_REALTIME));
+  double from = parse_time(sent);
+  if (*text != 'P') return fmax(0, parse_time(text) - (isnan(from) ? seconds_of(CLOCK_REALTIME) : from));
   double total = 0;
   for (const char *at = text + 1; *at != '\0'; at++) {
     if (*at == 'T') continue;
@@ -297,7 +299,7 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
     const char *after = text_of(payload, "reconnect_after");
     say("asked to disconnect, and to reconnect after %s", after == NULL ? "a pause" : after);
     device.attempts = 0;
-    device.wait_s = fmax(wait_of(after), SHORTEST_PAUSE_S);
+    device.wait_s = fmax(wait_of(after, text_of(message, "sent")), SHORTEST_PAUSE_S);
   }
   if (type != NULL && strcmp(type, "handshake-error") == 0) {
     /* "handshake-error", 1: one about an earlier handshake is late. */
@@ -305,7 +307,7 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
     if (about == NULL || strcmp(about, device.handshake_id.text) == 0) {
       const char *details = text_of(payload, "details");
       say("handshake refused: %s", details == NULL ? "" : details);
-      device.wait_s = fmax(wait_of(text_of(payload, "retry_after")), SHORTEST_PAUSE_S);
+      device.wait_s = fmax(wait_of(text_of(payload, "retry_after"), NULL), SHORTEST_PAUSE_S);
     }
   }
   cJSON_Delete(message);

@@ -217,7 +217,7 @@ func (d *device) receive(text []byte) (leave bool, wait time.Duration, err error
 		_ = json.Unmarshal(received.Payload, &payload) // What cannot be read is absent.
 		log.Printf("asked to disconnect, and to reconnect after %s", payload.ReconnectAfter)
 		d.attempts = 0
-		return true, max(waitOf(payload.ReconnectAfter), shortestPause), nil
+		return true, max(waitOf(payload.ReconnectAfter, received.Sent), shortestPause), nil
 	case "handshake-error":
 		// "handshake-error", 1: one about an earlier handshake is late.
 		if received.InResponseTo != nil && *received.InResponseTo != d.handshakeID {
@@ -225,7 +225,7 @@ func (d *device) receive(text []byte) (leave bool, wait time.Duration, err error
 		}
 		_ = json.Unmarshal(received.Payload, &payload)
 		log.Printf("handshake refused: %s", payload.Details)
-		return true, max(waitOf(payload.RetryAfter), shortestPause), nil
+		return true, max(waitOf(payload.RetryAfter, received.Sent), shortestPause), nil
 	}
 	return false, 0, nil
 }

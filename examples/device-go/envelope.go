@@ -53,8 +53,9 @@ func newUUID() string {
 var duration = regexp.MustCompile(`^P(?:(\d+)W|(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)$`)
 
 // waitOf says how long to stay away, from `reconnect_after` or `retry_after`: a duration such as PT30S, a time, or `never`. It is 0 if
-// the text is absent or cannot be read: the service refuses a handshake that is too early.
-func waitOf(text string) time.Duration {
+// the text is absent or cannot be read: the service refuses a handshake that is too early. A time counts from `sent`, by the clock of the
+// service: the clock of the device may be wrong.
+func waitOf(text, sent string) time.Duration {
 	if text == "never" {
 		return neverWait
 	}
@@ -66,8 +67,13 @@ func waitOf(text string) time.Duration {
 		}
 		return time.Duration(math.Min(seconds*float64(time.Second), math.MaxInt64/2))
 	}
-	if until, err := time.Parse(time.RFC3339, text); err == nil {
-		return max(0, time.Until(until))
+	until, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0
 	}
-	return 0
+	from, err := time.Parse(time.RFC3339, sent)
+	if err != nil {
+		from = time.Now()
+	}
+	return max(0, until.Sub(from))
 }

@@ -74,10 +74,11 @@ def parse_time(text):
     return datetime.fromisoformat(re.sub("Z$", "+00:00", text)).timestamp()
 
 
-def wait_of(text):
+def wait_of(text, sent=None):
     """
     How long to stay away, in seconds, from `reconnect_after` or `retry_after`: a duration such as PT30S, a time, or `never`. 0 if it is
-    absent or cannot be read: the service refuses a handshake that is too early.
+    absent or cannot be read: the service refuses a handshake that is too early. A time counts from `sent`, by the clock of the service: the
+    clock of the device may be wrong.
     """
     if text == "never":
         return NEVER_S
@@ -86,9 +87,13 @@ def wait_of(text):
         weeks, days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
         return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     try:
-        return max(0, parse_time(str(text)) - time.time())
+        until = parse_time(str(text))
     except ValueError:
         return 0
+    try:
+        return max(0, until - parse_time(str(sent)))
+    except ValueError:
+        return max(0, until - time.time())
 
 
 def remember_until(message):
@@ -292,7 +297,7 @@ class Device:
             after = payload.get("reconnect_after") if isinstance(payload, dict) else None
             self.log(f"asked to disconnect, and to reconnect after {after}")
             self.attempts = 0
-            self.wait = max(wait_of(after), SHORTEST_PAUSE_S)
+            self.wait = max(wait_of(after, message.get("sent")), SHORTEST_PAUSE_S)
         elif message.get("type") == "handshake-error":
             # "handshake-error", 1: one about an earlier handshake is late.
             if message.get("in_response_to") not in (None, self.handshake_id):

@@ -151,7 +151,7 @@ export class Device {
         const after = message.payload?.reconnect_after;
         this.log(`asked to disconnect, and to reconnect after ${after}`);
         this.#attempts = 0;
-        return this.#disconnectFor(Math.max(waitOf(after), this.firstPauseMs / 2));
+        return this.#disconnectFor(Math.max(waitOf(after, message.sent), this.firstPauseMs / 2));
       }
       case 'handshake-error':
         // A late refusal may concern an earlier handshake.
@@ -358,12 +358,13 @@ function parse(text) {
  * How long to stay disconnected, in milliseconds; 0 if the value cannot be parsed: the service refuses a handshake that is
  * too early.
  * @param {unknown} reconnectAfter a duration such as `PT30S`, a time, or `never`
+ * @param {string} [sent] when the service said so, by its clock: the clock of the device may be wrong
  */
-export function waitOf(reconnectAfter) {
+export function waitOf(reconnectAfter, sent) {
   if (reconnectAfter === 'never') return NEVER_MS;
   const text = String(reconnectAfter);
   const parts = /^P(?:(\d+)W|(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)$/.exec(text);
-  if (parts === null) return Math.max(0, Date.parse(text) - Date.now()) || 0;
+  if (parts === null) return Math.max(0, Date.parse(text) - (Date.parse(sent ?? '') || Date.now())) || 0;
   const [weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((part) => Number(part ?? 0));
   return ((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }

@@ -155,6 +155,7 @@ const FAULTS = {
     withReceived('force-disconnect', (message) => (message.type = 'message-to-come'));
   },
   'no-wait-when-forced': () => withReceived('force-disconnect', ({ payload }) => (payload.reconnect_after = 'PT0S')),
+  'counts-by-its-clock': () => withReceived('force-disconnect', (message) => delete message.sent),
   'no-wait-when-refused': () =>
     withReceived('handshake-error', ({ payload }) => payload.retry_after && (payload.retry_after = 'PT0S')),
   'no-goodbye': () => withPublished((message) => (message.type === 'offline' ? undefined : message)),

@@ -64,6 +64,7 @@ const FAULTS: readonly (readonly [fault: string, rule: string, seen: string])[] 
   ['stays-connected', 'force-disconnect', 'the end of the connection did not come in 10 s'],
   ['no-wait-when-forced', 'force-disconnect', 'it had to wait for 5000 ms'],
   ['no-wait-when-forced', 'force-disconnect-time', 'it had to wait for 5000 ms'],
+  ['counts-by-its-clock', 'force-disconnect-time', 'it had to wait for 5000 ms'],
   ['fails-on-unreadable-times', 'force-disconnect-unreadable', 'without a DISCONNECT'],
   ['leaves-handshake', 'goodbye', 'the handshake is still retained'],
   ['goodbye-backwards', 'goodbye', '`offline` came after the empty retained message'],

@@ -9,6 +9,8 @@ const WAIT_MS = 5000;
 const TOLERANCE = 0.95;
 /** So long a device is watched that must stay away; one that does not wait comes back in 4 seconds at most. */
 const AWAY_MS = 6000;
+/** The clock of the device is so much ahead of that of the service. */
+const CLOCK_DIFFERENCE_MS = 3_600_000;
 /** The shortest pause after a refused handshake. */
 const SHORTEST_PAUSE_MS = 1000;
 
@@ -71,14 +73,14 @@ async function away(trial, rule, { ms, back, ask }) {
   trial.judge('ends-while-away', true, () => '');
 }
 
-/** @param {() => string} after @param {{ rule: string, ms: number, back: boolean }} options */
+/** @param {(sent: number) => string} after @param {{ rule: string, ms: number, back: boolean }} options */
 function forced(after, { rule, ms, back }) {
   return (/** @type {Trial} */ trial) => {
-    const ask = (/** @type {Session} */ session) =>
-      session.publish(
-        trial.outTopic,
-        JSON.stringify(trial.envelope('force-disconnect', { payload: { reconnect_after: after() } })),
-      );
+    const ask = (/** @type {Session} */ session) => {
+      const at = Date.now() - CLOCK_DIFFERENCE_MS;
+      const members = { sent: new Date(at).toISOString(), payload: { reconnect_after: after(at) } };
+      session.publish(trial.outTopic, JSON.stringify(trial.envelope('force-disconnect', members)));
+    };
     return away(trial, rule, { ms, back, ask });
   };
 }
@@ -98,7 +100,7 @@ function refused(more, { rule, ms, back }) {
 }
 
 export const forcedForDuration = forced(() => 'PT5S', { rule: 'force-disconnect', ms: WAIT_MS, back: true });
-export const forcedUntilTime = forced(() => new Date(Date.now() + WAIT_MS).toISOString(), {
+export const forcedUntilTime = forced((sent) => new Date(sent + WAIT_MS).toISOString(), {
   rule: 'force-disconnect-time',
   ms: WAIT_MS,
   back: true,

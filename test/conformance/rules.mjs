@@ -59,7 +59,11 @@ export const RULES = [
   ),
   rule('late-handshake-error', 'handshake-error', 'it ignores one about another message than its last handshake'),
   rule('force-disconnect', 'force-disconnect', 'it says goodbye, waits for reconnect_after, and comes back'),
-  rule('force-disconnect-time', 'force-disconnect', 'it reads reconnect_after as an RFC 3339 timestamp too'),
+  rule(
+    'force-disconnect-time',
+    'force-disconnect',
+    'it reads reconnect_after as an RFC 3339 timestamp too, and counts it from `sent`',
+  ),
   rule('force-disconnect-long', 'force-disconnect', 'it stays away for `P2W` and `P1DT12H`'),
   rule(
     'force-disconnect-unreadable',
