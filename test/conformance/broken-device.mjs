@@ -1,6 +1,6 @@
 /**
- * The example device with one fault, which FAULT names. The faults are where it meets MQTT.js, so that everything else stays right:
- * what it sends and gets passes through here. `broken.spec.ts` says which rule each of them breaks.
+ * The example device with the faults that FAULTS names. The faults are where it meets MQTT.js, so that everything else stays right:
+ * what it sends and gets passes through here, each fault around those before it. `broken.spec.ts` says which rule each of them breaks.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,16 +8,17 @@ import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { Device, demoWork } from '../../examples/device/device.mjs';
 
-const { CLIENT_ID = '', MQTT_URL = '', STATE_DIR = '', FAULT = '' } = process.env;
+const { CLIENT_ID = '', MQTT_URL = '', STATE_DIR = '' } = process.env;
 const ANSWERS = join(STATE_DIR, 'answers.json');
+const names = (process.env.FAULTS ?? '').split(',');
 /** @type {any} its types do not allow for other functions */
 const client = mqtt.MqttClient.prototype;
-const { connect, emit, publishAsync, subscribeAsync } = client;
 /** @type {(line: string) => void} */
 let onLine = () => undefined;
 
 /** Changes the options of the connection. @param {(options: any) => void} change */
 function withOptions(change) {
+  const { connect } = client;
   client.connect = function () {
     change(this.options);
     return connect.call(this);
@@ -29,6 +30,7 @@ function withOptions(change) {
  * @param {(message: any, options: any) => any} change
  */
 function withPublished(change) {
+  const { publishAsync } = client;
   client.publishAsync = function (/** @type {string} */ topic, /** @type {any} */ text, /** @type {any} */ options) {
     if (text === '') return publishAsync.call(this, topic, text, options);
     const changed = change(JSON.parse(text), options);
@@ -38,8 +40,17 @@ function withPublished(change) {
   };
 }
 
+/** @param {(subscribe: (topic: string, options: any) => Promise<any>, topic: string, options: any) => Promise<any>} change */
+function withSubscribe(change) {
+  const { subscribeAsync } = client;
+  client.subscribeAsync = function (/** @type {string} */ topic, /** @type {any} */ options) {
+    return change((...args) => subscribeAsync.apply(this, args), topic, options);
+  };
+}
+
 /** Changes the messages of one type that come. @param {string} type @param {(message: any) => void} change */
 function withReceived(type, change) {
+  const { emit } = client;
   client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
     if (event === 'message') {
       const text = String(args[1]);
@@ -72,27 +83,21 @@ const FAULTS = {
   'ends-without-broker': () => (onLine = (line) => line.startsWith('connection:') && process.exit(1)),
   'comes-back-at-once': () => withOptions((options) => fixPauses(options, 100)),
   'no-subscribe': () => (client.subscribeAsync = async () => []),
-  'subscribes-to-all': () =>
-    (client.subscribeAsync = function (/** @type {any} */ _topic, /** @type {any} */ options) {
-      return subscribeAsync.call(this, '#', options);
-    }),
-  'subscribes-at-qos-0': () =>
-    (client.subscribeAsync = function (/** @type {any} */ topic) {
-      return subscribeAsync.call(this, topic, { qos: 0 });
-    }),
+  'subscribes-to-all': () => withSubscribe((subscribe, _topic, options) => subscribe('#', options)),
+  'subscribes-at-qos-0': () => withSubscribe((subscribe, topic) => subscribe(topic, { qos: 0 })),
   'no-wait-for-suback': () =>
-    (client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
-      void subscribeAsync.call(this, topic, options);
+    withSubscribe(async (subscribe, topic, options) => {
+      void subscribe(topic, options);
       return [];
     }),
   'subscribes-once': () => {
     let done = false;
-    client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
+    withSubscribe(async (subscribe, topic, options) => {
       if (done) return [];
-      const granted = await subscribeAsync.call(this, topic, options);
+      const granted = await subscribe(topic, options);
       done = true;
       return granted;
-    };
+    });
   },
   'handshake-not-retained': () =>
     withPublished((message, options) => {
@@ -137,15 +142,14 @@ const FAULTS = {
     writeFileSync(ANSWERS, JSON.stringify(entries.map((/** @type {any} */ entry) => ({ ...entry, unsent: false }))));
   },
   'fails-on-noise': () => {
+    const { emit } = client;
     client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
       if (event === 'message') JSON.parse(String(args[1]));
       return emit.call(this, event, .../** @type {[any]} */ (args));
     };
   },
   'handshake-without-subscription': () =>
-    (client.subscribeAsync = async function (/** @type {any} */ topic, /** @type {any} */ options) {
-      return subscribeAsync.call(this, topic, options).catch(() => []);
-    }),
+    withSubscribe((subscribe, topic, options) => subscribe(topic, options).catch(() => [])),
   'fails-on-unreadable-times': () =>
     withReceived('force-disconnect', ({ payload }) => {
       if (payload.reconnect_after === 'soon') process.exit(1);
@@ -158,8 +162,8 @@ const FAULTS = {
   'counts-by-its-clock': () => withReceived('force-disconnect', (message) => delete message.sent),
   'no-wait-when-refused': () =>
     withReceived('handshake-error', ({ payload }) => payload.retry_after && (payload.retry_after = 'PT0S')),
-  'no-goodbye': () => withPublished((message) => (message.type === 'offline' ? undefined : message)),
   'goodbye-backwards': () => {
+    const { publishAsync } = client;
     let offline = '';
     client.publishAsync = async function (
       /** @type {string} */ topic,
@@ -175,11 +179,13 @@ const FAULTS = {
   'repeats-old-handshake': () => (client.removeOutgoingMessage = () => undefined),
   'answers-at-qos-0': () => withPublished((message, options) => (isAnswer(message) && (options.qos = 0), message)),
   'leaves-handshake': () => {
+    const { publishAsync } = client;
     client.publishAsync = function (/** @type {string} */ topic, /** @type {any} */ text, /** @type {any} */ options) {
       return text === '' ? Promise.resolve(undefined) : publishAsync.call(this, topic, text, options);
     };
   },
   'no-wait-for-pubacks': () => {
+    const { publishAsync } = client;
     client.publishAsync = async function (
       /** @type {string} */ topic,
       /** @type {any} */ text,
@@ -204,24 +210,26 @@ function fixPauses(options, ms) {
     Object.defineProperty(options, 'reconnectPeriod', { get: () => ms, set: () => {} });
 }
 
-const fault = FAULTS[FAULT];
-if (fault === undefined) throw new Error(`FAULT must be one of ${Object.keys(FAULTS).join(', ')}`);
-fault();
+for (const name of names) {
+  const fault = FAULTS[name];
+  if (fault === undefined) throw new Error(`FAULTS must be some of ${Object.keys(FAULTS).join(', ')}`);
+  fault();
+}
 
 const device = new Device({
   id: CLIENT_ID,
   url: MQTT_URL,
-  answersFile: FAULT === 'answers-in-memory' ? undefined : ANSWERS,
+  answersFile: names.includes('answers-in-memory') ? undefined : ANSWERS,
   onMessage: demoWork,
   // A pause of 0 to 1 ms, in place of the shortest one of a second.
-  firstPauseMs: FAULT === 'no-pause-when-refused' ? 1 : undefined,
+  firstPauseMs: names.includes('no-pause-when-refused') ? 1 : undefined,
   log: (line) => {
     console.log(line);
     onLine(line);
   },
 });
 process.on('SIGTERM', () => {
-  if (FAULT === 'vanishes') process.exit(0);
-  if (FAULT === 'stays-while-away' && device.client.disconnecting) return;
+  if (names.includes('vanishes')) process.exit(0);
+  if (names.includes('stays-while-away') && device.client.disconnecting) return;
   void device.stop();
 });

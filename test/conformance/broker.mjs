@@ -92,8 +92,13 @@ export class Session {
   }
 
   /** Resolves when the connection has ended. @param {AbortSignal} signal */
-  async end(signal) {
-    while (!this.ended) await once(this.#events, 'change', { signal });
+  end(signal) {
+    return this.until(() => false, signal);
+  }
+
+  /** Resolves when a packet has come that fits, or the connection has ended. @param {(packet: Packet) => boolean} fits @param {AbortSignal} signal */
+  async until(fits, signal) {
+    while (!this.ended && !this.packets.some(fits)) await once(this.#events, 'change', { signal });
   }
 
   /** Publishes to the device. @param {string} topic @param {string} payload @param {object} properties @returns the packet id */

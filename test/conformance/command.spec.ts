@@ -9,7 +9,7 @@ const DEVICE = `exec ${process.execPath} ${join(ROOT, 'test/conformance/broken-d
 const RULES_OF_CONNECT = ['--rule', 'client-id', '--rule', 'keep-alive'];
 
 function run(args: string[], fault = ''): { status: number | null; stdout: string; stderr: string } {
-  const env = { ...process.env, FAULT: fault, NO_COLOR: '1', FORCE_COLOR: undefined };
+  const env = { ...process.env, FAULTS: fault, NO_COLOR: '1', FORCE_COLOR: undefined };
   return spawnSync(process.execPath, [join(ROOT, 'test/conformance/run.mjs'), ...args], { encoding: 'utf8', env });
 }
 

@@ -1,7 +1,7 @@
 /** Scenarios about how a device connects, what it does first, and how it comes back. */
 import { Trial, Unreachable } from './trial.mjs';
 import { DEVICES, PAUSES, REFUSAL_MS, backOffFault, jitterFault } from './pauses.mjs';
-import { textOf } from './published.mjs';
+import { isHandshake, textOf } from './published.mjs';
 
 /** So long nobody listens: longer than the first pause. */
 const CLOSED_MS = 3000;
@@ -20,8 +20,9 @@ export async function firstConnection(trial) {
   const fault = subscribeFault(first, trial.outTopic);
   if (fault !== undefined) trial.break('subscribe-first', fault);
   // The SUBACK is held back: nothing may be published yet.
-  await trial.quiet();
-  const early = session.packets.find(({ cmd }) => cmd === 'publish');
+  const isPublish = (/** @type {import('mqtt-packet').Packet} */ { cmd }) => cmd === 'publish';
+  await trial.quiet(trial.times.quiet, (signal) => session.until(isPublish, signal));
+  const early = session.packets.find(isPublish);
   trial.judge(
     'subscribe-first',
     early === undefined,
@@ -119,10 +120,8 @@ export async function subscriptionRefused(trial) {
   session.refusesSubscriptions = true;
   session.holding = false;
   session.release();
-  await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal));
-  const handshake = session.packets
-    .map(textOf)
-    .find(({ type }) => type === 'host-handshake' || type === 'proxy-handshake');
+  await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
+  const handshake = session.packets.map(textOf).find(isHandshake);
   trial.judge(rule, handshake === undefined, () => 'a handshake came, although nothing can reach the device');
   trial.broker.holdFromStart = false;
   await trial.online(rule);

@@ -1,12 +1,13 @@
 /** Scenarios about requests and their answers. */
 import { randomUUID } from 'node:crypto';
-import { textOf } from './published.mjs';
-import { QUIET_MS } from './trial.mjs';
+import { isAnswer, isGoodbye, textOf } from './published.mjs';
 
 /** @typedef {import('./trial.mjs').Trial} Trial */
 
 /** What a device must ignore: rule 7 of "What a client must do". */
 const NOISE = ['', '{', 'null', '7', '[]', '{}', '"text"', '{"type":"message-to-come","message_id":"x","version":1}'];
+
+const REPEATED = 'the answer to the repeated message';
 
 /** Answers, errors, repeats, and what is to be ignored. @param {Trial} trial */
 export async function answers(trial) {
@@ -30,7 +31,7 @@ export async function answers(trial) {
   trial.judge('puback', true, () => '');
 
   trial.send(session, request);
-  const repeat = await trial.answerTo(session, request.message_id, 'repeat');
+  const repeat = await trial.answerTo(session, request.message_id, 'repeat', REPEATED);
   judgeRepeat(trial, 'repeat', message, repeat.message);
 
   const unknown = trial.request({ directive: `conformance:${randomUUID()}` });
@@ -64,8 +65,11 @@ export async function answers(trial) {
   const last = trial.request();
   trial.send(session, last);
   await trial.answerTo(session, last.message_id, 'late-handshake-error');
-  await trial.quiet();
-  trial.judge('late-handshake-error', !session.ended, () => 'the program ended its connection');
+  const begins = (/** @type {import('mqtt-packet').Packet} */ packet) =>
+    isGoodbye(packet) || packet.cmd === 'disconnect';
+  await trial.quiet(trial.times.quiet, (signal) => session.until(begins, signal));
+  const left = session.ended || session.packets.some(begins);
+  trial.judge('late-handshake-error', !left, () => 'the program said goodbye, or ended its connection');
 }
 
 /** @param {Trial} trial @param {string} rule @param {Record<string, unknown>} first @param {Record<string, unknown>} second */
@@ -81,7 +85,7 @@ function judgeRepeat(trial, rule, first, second) {
 export async function expired(trial) {
   trial.start();
   const { session } = await trial.online();
-  const lifeMs = QUIET_MS;
+  const lifeMs = trial.times.quiet;
   const request = trial.request({
     sent: new Date().toISOString(),
     expires: new Date(Date.now() + lifeMs).toISOString(),
@@ -90,7 +94,7 @@ export async function expired(trial) {
   const { message } = await trial.answerTo(session, request.message_id, 'repeat-expired');
   await trial.quiet(2 * lifeMs);
   trial.send(session, request);
-  const repeat = await trial.answerTo(session, request.message_id, 'repeat-expired');
+  const repeat = await trial.answerTo(session, request.message_id, 'repeat-expired', REPEATED);
   judgeRepeat(trial, 'repeat-expired', message, repeat.message);
 }
 
@@ -111,7 +115,7 @@ export async function restart(trial) {
   const { session: second } = await trial.online('repeat-after-restart');
   for (const [index, request] of requests.entries()) {
     trial.send(second, request);
-    const { message } = await trial.answerTo(second, request.message_id, 'repeat-after-restart');
+    const { message } = await trial.answerTo(second, request.message_id, 'repeat-after-restart', REPEATED);
     judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
   }
   // An answer may come again because of the repeat, and because it had no PUBACK: each of them must be the same.
@@ -120,8 +124,7 @@ export async function restart(trial) {
   await trial.answerTo(second, last.message_id, 'repeat-after-restart');
   for (const message of second.packets.map(textOf)) {
     const index = requests.findIndex(({ message_id }) => message_id === message.in_response_to);
-    if (index >= 0 && message.type !== 'message-progress')
-      judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
+    if (index >= 0 && isAnswer(message)) judgeRepeat(trial, 'repeat-after-restart', first[index] ?? {}, message);
   }
 }
 
@@ -151,7 +154,7 @@ function endsBeforePuback(rule, end) {
       .slice(0, again.packets.indexOf(handshake))
       .some((packet) => textOf(packet).in_response_to === request.message_id);
     if (early) trial.break(rule, 'the answer came again before the handshake; it must follow it');
-    const { message: repeat } = await trial.answerTo(again, request.message_id, rule);
+    const { message: repeat } = await trial.answerTo(again, request.message_id, rule, 'the answer without a PUBACK');
     judgeRepeat(trial, rule, message, repeat);
   };
 }

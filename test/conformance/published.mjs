@@ -27,6 +27,16 @@ function faultOfSent(packet, details) {
   return `; sent is ${JSON.stringify(sent)}${hasOffset ? '' : ': an offset is missing (Z or +02:00)'}`;
 }
 
+/** @param {Record<string, any>} message */
+export function isHandshake({ type }) {
+  return type === 'host-handshake' || type === 'proxy-handshake';
+}
+
+/** @param {Record<string, any>} message */
+export function isAnswer({ type }) {
+  return type === 'message-response' || type === 'message-error';
+}
+
 /** Whether a retained message takes the client offline. @param {Packet} packet */
 export function isGoodbye(packet) {
   return packet.cmd === 'publish' && (packet.payload.length === 0 || textOf(packet).type === 'offline');
@@ -42,7 +52,8 @@ export function isGoodbye(packet) {
 export function publishFault(packet, inTopic, protocol, seen) {
   if (packet.cmd !== 'publish') return undefined;
   const text = packet.payload.toString();
-  const { type, message_id: id } = textOf(packet);
+  const message = textOf(packet);
+  const { type, message_id: id } = message;
   const what = type === undefined ? `a message (${text.slice(0, 60)})` : `a ${type}`;
   if (packet.topic !== inTopic) return `${what} came on ${packet.topic}; the in topic is ${inTopic}`;
   if (packet.qos !== 1) return `${what} came at QoS ${packet.qos}`;
@@ -52,11 +63,9 @@ export function publishFault(packet, inTopic, protocol, seen) {
     const { reason, details } = parsed.refusal;
     return `${what} is refused as ${reason}: ${details}${faultOfSent(packet, details)}`;
   }
-  const mayBeRetained = ['host-handshake', 'proxy-handshake', 'offline'].includes(type);
-  if (packet.retain && !mayBeRetained) return `${what} is retained`;
+  if (packet.retain && !isHandshake(message) && type !== 'offline') return `${what} is retained`;
   const before = seen.get(id);
-  const isAnswer = type === 'message-response' || type === 'message-error';
-  if (before !== undefined && !(isAnswer && before === text)) return `two messages have the message_id ${id}`;
+  if (before !== undefined && !(isAnswer(message) && before === text)) return `two messages have the message_id ${id}`;
   seen.set(id, text);
   return undefined;
 }

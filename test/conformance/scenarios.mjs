@@ -54,12 +54,12 @@ const SCENARIOS = [
 ];
 
 /**
- * Plays the scenarios of these rules.
+ * Plays the scenarios of the rules in `played`, which are all scenarios that check these rules if it is not given.
  * @param {import('./trial.mjs').Settings} settings @param {readonly string[]} rules
  * @returns {Promise<Verdict[]>} one for each rule, in their order
  */
-export async function judge(settings, rules) {
-  const wanted = SCENARIOS.filter((scenario) => [...scenario.rules, ALWAYS].some((rule) => rules.includes(rule)));
+export async function judge(settings, rules, played = rules) {
+  const wanted = SCENARIOS.filter((scenario) => [...scenario.rules, ALWAYS].some((rule) => played.includes(rule)));
   const verdicts = (await Promise.all(wanted.map((scenario) => play(settings, scenario)))).flat();
   return rules.map((rule) => sumOf(rule, verdicts));
 }

@@ -6,27 +6,37 @@ import { Trial } from './trial.mjs';
 
 const EXAMPLES = selectedExamples();
 
-beforeAll(() => {
+/** What each device had printed after its first lost connection, and after its second. */
+const printed = new Map<string, string[]>();
+
+// They wait more than they work: together they take as long as one.
+beforeAll(async () => {
   for (const [, { prepare }] of EXAMPLES) expect(prepare()).toBeUndefined();
+  await Promise.all(EXAMPLES.map(async ([language, { command }]) => printed.set(language, await loseTwice(command))));
 });
 afterAll(killAll);
 
-test.each(EXAMPLES)(
-  'the device in %s asks whether another program has its client id',
-  async (_language, { command }) => {
-    const trial = await Trial.create({ command, directive: 'demo:ping', timeoutMs: 30_000, protocol });
-    const question = 'another program with the same client id?';
-    try {
-      await trial.broker.listen();
-      const program = trial.start();
-      (await trial.online()).session.drop();
-      const { session } = await trial.online();
-      expect(program.printed).not.toContain(question);
+async function loseTwice(command: string): Promise<string[]> {
+  const trial = await Trial.create({ command, directive: 'demo:ping', timeoutMs: 30_000, protocol });
+  try {
+    await trial.broker.listen();
+    const program = trial.start();
+    const texts: string[] = [];
+    let { session } = await trial.online();
+    for (let loss = 0; loss < 2; loss++) {
       session.drop();
-      await trial.online();
-      expect(program.printed).toContain(question);
-    } finally {
-      await trial.close();
+      ({ session } = await trial.online());
+      texts.push(program.printed);
     }
-  },
-);
+    return texts;
+  } finally {
+    await trial.close();
+  }
+}
+
+test.each(EXAMPLES)('the device in %s asks whether another program has its client id', (language) => {
+  const question = 'another program with the same client id?';
+  const [first, second] = printed.get(language) ?? [];
+  expect(first).not.toContain(question);
+  expect(second).toContain(question);
+});

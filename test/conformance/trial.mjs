@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Broker } from './broker.mjs';
 import { Program } from './program.mjs';
-import { isGoodbye, nameOf, publishFault, textOf } from './published.mjs';
+import { isAnswer, isGoodbye, isHandshake, nameOf, publishFault, textOf } from './published.mjs';
 
 /** The start of a program may take longer than what it does later. */
 const SHORTEST_START_MS = 30_000;
@@ -14,13 +14,26 @@ const SHORTEST_START_MS = 30_000;
 const READ_TURNS = 3;
 /** Of what came on a connection, so much is reported. */
 const SHOWN_PACKETS = 5;
-/** So long the harness looks for what must not come. */
-export const QUIET_MS = 1000;
+/** How long things take, in milliseconds. A spec changes that for a device of which it knows what it does. */
+export const TIMES = {
+  /** So long the harness looks for what must not come. */
+  quiet: 1000,
+  /** How long the service sends a device away. Longer than the pause of one that does not wait: 4 seconds at most. */
+  wait: 5000,
+  /** So long a device is watched that must stay away; one that does not wait comes back in 4 seconds at most. */
+  away: 6000,
+  /** The shortest pause after a refused handshake. */
+  shortestPause: 1000,
+};
 
 /**
  * `broken`: `seen` says what was seen. `not-reached`: the scenario ended before the rule was checked, and `seen` says why.
  * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string }} Verdict
- * @typedef {{ command: string, directive: string, timeoutMs: number, protocol: typeof import('../../libs/protocol/src/index.js') }} Settings
+ * `timeoutMs`: the limit of each thing that must come, and `limits` those of single ones, by the words of the report.
+ * @typedef {{
+ *   command: string, directive: string, timeoutMs: number, protocol: typeof import('../../libs/protocol/src/index.js'),
+ *   limits?: Readonly<Record<string, number>>, times?: Partial<typeof TIMES>,
+ * }} Settings
  * @typedef {import('mqtt-packet').IPublishPacket} Publish
  */
 
@@ -43,6 +56,7 @@ export class Trial {
   constructor(settings, broker) {
     this.settings = settings;
     this.broker = broker;
+    this.times = { ...TIMES, ...settings.times };
   }
 
   /** @param {Settings} settings */
@@ -86,8 +100,8 @@ export class Trial {
    * @param {{ whileRunning?: boolean, session?: import('./broker.mjs').Session }} [options] of `session` it says what came
    */
   async expect(rule, what, wait, { whileRunning = false, session } = {}) {
-    const { timeoutMs } = this.settings;
-    const limitMs = rule === undefined ? Math.max(timeoutMs, SHORTEST_START_MS) : timeoutMs;
+    const { timeoutMs, limits } = this.settings;
+    const limitMs = limits?.[what] ?? (rule === undefined ? Math.max(timeoutMs, SHORTEST_START_MS) : timeoutMs);
     const timeout = AbortSignal.timeout(limitMs);
     const signal = AbortSignal.any([timeout, ...(whileRunning && this.program ? [this.program.endSignal] : [])]);
     try {
@@ -117,14 +131,14 @@ export class Trial {
   }
 
   /**
-   * The next PUBLISH with content of one of these types.
-   * @param {import('./broker.mjs').Session} session @param {string[]} types @param {string} [rule]
+   * The next PUBLISH with a message that fits.
+   * @param {import('./broker.mjs').Session} session @param {(message: Record<string, any>) => boolean} fits
+   * @param {string | undefined} rule @param {string} what
    */
-  async published(session, types, rule) {
-    const what = `a ${types.join(' or ')}`;
-    const isOne = (/** @type {import('mqtt-packet').Packet} */ packet) =>
-      packet.cmd === 'publish' && types.includes(textOf(packet).type);
-    const packet = await this.expect(rule, what, (signal) => session.next(isOne, signal), { session });
+  async #published(session, fits, rule, what) {
+    const isIt = (/** @type {import('mqtt-packet').Packet} */ packet) =>
+      packet.cmd === 'publish' && fits(textOf(packet));
+    const packet = await this.expect(rule, what, (signal) => session.next(isIt, signal), { session });
     if (packet === undefined) {
       const seen = `the program ended its connection before ${what} came${this.#lastLine()}`;
       if (rule !== undefined) this.break(rule, seen);
@@ -136,7 +150,7 @@ export class Trial {
 
   /** The next handshake. @param {import('./broker.mjs').Session} session @param {string} [rule] */
   handshake(session, rule) {
-    return this.published(session, ['host-handshake', 'proxy-handshake'], rule);
+    return this.#published(session, isHandshake, rule, 'a handshake');
   }
 
   /** Waits for a connection with its handshake. @param {string} [rule] */
@@ -168,25 +182,32 @@ export class Trial {
     return { message_id: randomUUID(), expires, directive: this.settings.directive, payload: { job: 7 }, ...members };
   }
 
-  /** The answer to a message. @param {import('./broker.mjs').Session} session @param {unknown} id @param {string} rule */
-  async answerTo(session, id, rule) {
-    for (;;) {
-      const answer = await this.published(session, ['message-response', 'message-error'], rule);
-      if (answer.message.in_response_to === id) return answer;
-    }
+  /**
+   * The answer to a message.
+   * @param {import('./broker.mjs').Session} session @param {unknown} id @param {string} rule @param {string} [what]
+   */
+  answerTo(session, id, rule, what = 'the answer to a message') {
+    const fits = (/** @type {Record<string, any>} */ message) => isAnswer(message) && message.in_response_to === id;
+    return this.#published(session, fits, rule, what);
   }
 
   /** Waits for a goodbye and a DISCONNECT. Then the broker has no handshake, and every publish its PUBACK. */
   async left(/** @type {import('./broker.mjs').Session} */ session, /** @type {string} */ rule) {
-    await this.expect(rule, 'the end of the connection', (signal) => session.end(signal));
+    await this.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
     const fault = goodbyeFault(session);
     if (fault !== undefined) this.break(rule, fault);
   }
 
-  /** Nothing must come: a wait, and what came in it is there for the next check. */
-  async quiet(ms = QUIET_MS) {
+  /**
+   * Nothing must come: a wait, and what came in it is there for the next check. It ends early with `until`, what must not come.
+   * @param {number} ms @param {(signal: AbortSignal) => Promise<void>} [until]
+   */
+  async quiet(ms, until) {
+    const signal = AbortSignal.timeout(ms);
     // It keeps no process alive: the broker does.
-    await sleep(ms, undefined, { ref: false });
+    await (until?.(signal) ?? sleep(ms, undefined, { ref: false })).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
     // If this process was starved of time, what came is still to be read.
     for (let turn = 0; turn < READ_TURNS; turn++) await immediate();
   }
