@@ -1,7 +1,9 @@
 /**
  * Asks every host that is online, and one that may be away.
  *
- *   node ask.mts [client id of the host that may be away, and a key of your choice]
+ *   node ask.mts [CLIENT_ID KEY]
+ *
+ * CLIENT_ID is the host that may be away, KEY a name of your choice for what is sent to it.
  *
  * CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes connections:read, messages:read and messages:write.
  */
@@ -12,6 +14,10 @@ const connector = new CloudConnector({
   token: process.env['CLOUD_CONNECTOR_TOKEN'],
 });
 const [away, key] = process.argv.slice(2);
+if (away !== undefined && key === undefined) {
+  console.error('usage: node ask.mts [CLIENT_ID KEY]');
+  process.exit(2);
+}
 
 try {
   for await (const { client_id, facts } of connector.connections({ state: 'online', type: 'host' })) {

@@ -1,7 +1,9 @@
 """
 Asks every host that is online, and one that may be away.
 
-    python ask.py [client id of the host that may be away, and a key of your choice]
+    python ask.py [CLIENT_ID KEY]
+
+CLIENT_ID is the host that may be away, KEY a name of your choice for what is sent to it.
 
 CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes connections:read, messages:read and messages:write.
 """
@@ -38,6 +40,9 @@ def order(connector: CloudConnector, client_id: str, key: str) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) == 2:
+        print("usage: python ask.py [CLIENT_ID KEY]", file=sys.stderr)
+        sys.exit(2)
     url = os.environ.get("CLOUD_CONNECTOR_URL", "http://127.0.0.1:3000")
     with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as connector:
         for connection in connector.connections(state="online", type="host"):

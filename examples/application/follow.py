@@ -9,10 +9,9 @@ CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes 
 import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from cloud_connector_client import CloudConnector, models
+from cloud_connector_client import CloudConnector, ProblemError, UnreachableError, models
 
 TYPES = ["connection.online", "connection.offline", "message.status", "client.message"]
 
@@ -42,5 +41,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
+    try:
         main()
+    except KeyboardInterrupt:
+        pass
+    except ProblemError as error:
+        sys.exit(f"refused: {error.detail} {error.request_id}")
+    except UnreachableError as error:
+        # The service was away at the start. Once it was there, the client connects again by itself.
+        sys.exit(f"no answer of the service: {error}")

@@ -188,9 +188,10 @@ it('call() rejects if the client does not answer in time, or is away', async () 
   );
   await device.sayGoodbye();
   await untilState('silent', 'offline');
-  await expect(client.call('silent', { directive: 'test:away' }, { timeoutMs: 1000 })).rejects.toBeInstanceOf(
-    CallError,
-  );
+  await expect(client.call('silent', { directive: 'test:away' }, { timeoutMs: 1000 })).rejects.toMatchObject({
+    name: 'CallError',
+    details: 'no answer within 1 s, because the client is offline',
+  });
 });
 
 it('clientMessages() iterates over what clients say first', async () => {

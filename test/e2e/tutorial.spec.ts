@@ -51,9 +51,9 @@ function stop(pid: number): void {
   }
 }
 
-function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStream } {
+function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
   const env = { ...process.env, CLOUD_CONNECTOR_URL: url };
-  const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
   started.push(child);
   return child;
 }
@@ -61,9 +61,17 @@ function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStrea
 /** @returns what the program has printed when it has ended */
 async function run(...args: string[]): Promise<string> {
   const child = start(...args);
-  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  const [output, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  expect(err).toBe('');
   expect(child.exitCode).toBe(0);
   return output;
+}
+
+/** @returns what a program that fails has printed about it, and its exit code */
+async function fail(...args: string[]): Promise<{ code: number | null; err: string }> {
+  const child = start(...args);
+  const [err] = await Promise.all([text(child.stderr), text(child.stdout), once(child, 'exit')]);
+  return { code: child.exitCode, err };
 }
 
 /** @returns the id of a message that a host has answered */
@@ -120,4 +128,20 @@ test('a program that follows events goes on after the last one', async () => {
   await waitUntil(() => expect(lines).toContain(`${missed} answered`), { what: 'the missed event' });
   second.kill();
   await once(second, 'exit');
+});
+
+test.each(['ask.mjs', 'follow.mjs'])('%s says in one line that the service is away', async (program) => {
+  const here = url;
+  // Nobody listens there.
+  url = 'http://127.0.0.1:2';
+  const ended = fail(program);
+  url = here;
+  expect(await ended).toEqual({
+    code: 1,
+    err: expect.stringMatching(/^no answer of the service: http:\/\/127\.0\.0\.1:2 cannot be reached: .*\n$/) as string,
+  });
+});
+
+test('ask.mjs with a host and without a key prints how it is used', async () => {
+  expect(await fail('ask.mjs', 'device-0001')).toEqual({ code: 2, err: 'usage: node ask.mts [CLIENT_ID KEY]\n' });
 });

@@ -186,3 +186,9 @@ def progress_event(cursor: str, message_id: str, percent: float) -> bytes:
 def event(type_: str, cursor: str, event_id: str | None, **more: Any) -> bytes:
     common = {"event_id": event_id or f"0-{int(cursor, 36)}-0", "at": AT, "shard": 0, "client_id": "printer"}
     return f"id: {cursor}\nevent: {type_}\ndata: {json.dumps({'type': type_, **common, **more})}\n\n".encode()
+
+
+def connection(client_id: str, **more: Any) -> dict[str, Any]:
+    empty = ("disconnected_at", "offline_reason", "last_message_at", "account", "refused_until")
+    known = {"client_id": client_id, "type": "host", "state": "online", "facts": {}, "handshake_message_id": "h"}
+    return {**known, "connected_at": AT, "shard": 0, "held_messages": 0, **dict.fromkeys(empty), **more}

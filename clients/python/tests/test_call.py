@@ -11,7 +11,7 @@ from cloud_connector_client import CallError, ProblemError, UnreachableError, mo
 from cloud_connector_client._call import Call, Pause, Progress, Running, Send
 from cloud_connector_client._errors import problem_of
 from cloud_connector_client._operation import UNSET
-from service import ACCEPTED, answered, message
+from service import ACCEPTED, answered, connection, message
 
 SENT = models.Message.model_validate(message("sent", response_deadline="2026-11-30T07:00:00Z"))
 DONE = models.Message.model_validate(answered({"pages": 3}))
@@ -118,7 +118,6 @@ def test_ends_at_once_if_the_message_is_sent_and_the_service_awaits_no_answer() 
     [
         ("failed", "the call of printer failed: out of paper (message m-1)", "out of paper"),
         ("unanswered", "the call of printer got no answer in time (message m-1)", ""),
-        ("expired", "the call of printer expired (message m-1)", ""),
         ("cancelled", "the call of printer was cancelled (message m-1)", ""),
     ],
 )
@@ -138,6 +137,22 @@ def test_says_that_the_client_is_offline_if_the_message_still_waits_for_it_then(
     error = Play(accepted(), models.Message.model_validate(message("held")), timeout=0).failure()
     text = "the call of printer failed: no answer within 1 s, because the client is offline (message m-1)"
     assert str(error) == text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        (models.Connection.model_validate(connection("printer", state="offline")), "the client is offline"),
+        (models.Connection.model_validate(connection("printer")), "the message could not be sent"),
+        # The key may read no connections.
+        (problem(403), "the message could not be sent"),
+        (UnreachableError("lost"), "the message could not be sent"),
+    ],
+)
+def test_says_of_an_expired_message_why_it_was_not_sent(outcome: Any, why: str) -> None:
+    play = Play(models.Message.model_validate(message("expired")), outcome, timeout=5)
+    assert str(play.failure()) == f"the call of printer expired: no answer within 5 s, because {why} (message m-1)"
+    assert play.sent[1].operation.path == "/v1/connections/printer"
 
 
 def test_raises_if_the_answer_came_but_was_not_stored() -> None:

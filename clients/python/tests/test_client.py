@@ -26,6 +26,7 @@ from service import (
     AT,
     Service,
     answered,
+    connection,
     lost,
     message,
     progress_event,
@@ -40,12 +41,6 @@ from service import (
 EMPTY_PAGE: dict[str, Any] = {"data": [], "next_cursor": None}
 SECRET = "key-that-nobody-sees"
 NOBODY = "http://127.0.0.1:2"
-
-
-def connection(client_id: str, **more: Any) -> dict[str, Any]:
-    empty = ("disconnected_at", "offline_reason", "last_message_at", "account", "refused_until")
-    known = {"client_id": client_id, "type": "host", "state": "online", "facts": {}, "handshake_message_id": "h"}
-    return {**known, "connected_at": AT, "shard": 0, "held_messages": 0, **dict.fromkeys(empty), **more}
 
 
 def test_escapes_ids_leaves_out_what_is_absent_and_sends_the_token(driver: Driver, service: Service) -> None:

@@ -28,6 +28,10 @@ def run(*args: str) -> str:
     ).stdout
 
 
+def fail(*args: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=60, cwd=cwd, env=env)
+
+
 @contextmanager
 def following(position: Path) -> Iterator[Iterator[str]]:
     """The lines that follow.py prints."""
@@ -58,6 +62,20 @@ def test_every_host_that_is_online_is_asked_and_an_order_is_sent_once() -> None:
     again = order.search(run(str(PROGRAMS / "ask.py"), DEVICE, "order-1"))
     assert again is not None
     assert again.groups() == (sent[1], "answered")
+
+
+@pytest.mark.parametrize("program", ["ask.py", "follow.py"])
+def test_a_program_says_in_one_line_that_the_service_is_away(program: str, tmp_path: Path) -> None:
+    # Nobody listens there.
+    away = {**ENV, "CLOUD_CONNECTOR_URL": "http://127.0.0.1:2"}
+    ended = fail(str(PROGRAMS / program), cwd=tmp_path, env=away)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"no answer of the service: http://127.0.0.1:2 cannot be reached: .*\n", ended.stderr)
+
+
+def test_a_host_without_a_key_prints_how_the_program_is_used(tmp_path: Path) -> None:
+    ended = fail(str(PROGRAMS / "ask.py"), DEVICE, cwd=tmp_path, env=ENV)
+    assert (ended.returncode, ended.stderr) == (2, "usage: python ask.py [CLIENT_ID KEY]\n")
 
 
 def test_a_program_that_follows_events_goes_on_after_the_last_one(tmp_path: Path) -> None:

@@ -112,7 +112,6 @@ describe('a call', () => {
   it.each([
     ['failed', 'the call of printer failed: out of paper (message m-1)', 'out of paper'],
     ['unanswered', 'the call of printer got no answer in time (message m-1)', ''],
-    ['expired', 'the call of printer expired (message m-1)', ''],
     ['cancelled', 'the call of printer was cancelled (message m-1)', ''],
   ])('rejects if the message is %s', async (status, text, details) => {
     replies = [json(message(status))];
@@ -132,6 +131,30 @@ describe('a call', () => {
     expect(await failure(print({ timeoutMs: 0 }))).toMatchObject({
       message: 'the call of printer failed: no answer within 1 s, because the client is offline (message m-1)',
     });
+  });
+
+  it.each([
+    ['offline', 'the client is offline'],
+    ['online', 'the message could not be sent'],
+  ])('says of an expired message why it was not sent: the client is %s', async (state, why) => {
+    replies = [json(message('expired')), json({ client_id: 'printer', state })];
+    expect(await failure(print({ timeoutMs: 5000 }))).toMatchObject({
+      message: `the call of printer expired: no answer within 5 s, because ${why} (message m-1)`,
+      status: 'expired',
+    });
+    expect(requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
+      'POST http://gateway/v1/connections/printer/messages',
+      'GET http://gateway/v1/connections/printer',
+    ]);
+  });
+
+  it('says that an expired message was not sent if nobody says whether the client is offline', async () => {
+    for (const reply of [problem(403, 'forbidden'), undefined]) {
+      replies = [json(message('expired')), ...(reply ? [reply] : [])];
+      expect(await failure(print())).toMatchObject({
+        details: 'no answer within 30 s, because the message could not be sent',
+      });
+    }
   });
 
   it('rejects if the answer came but was not stored', async () => {

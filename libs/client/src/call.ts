@@ -59,7 +59,8 @@ export async function call(
   };
   // Who wants to know the progress needs the id of the message first.
   const accepted = await untilServed(requester, 'POST', send, until, options, onProgress === undefined);
-  if ('status_history' in accepted && hasEnded(accepted)) return payloadOf(accepted);
+  const end = (message: Api.Message): Promise<unknown> => payloadOf(requester, message, seconds, options);
+  if ('status_history' in accepted && hasEnded(accepted)) return end(accepted);
   const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
   const ended = new AbortController();
   const watching = onProgress && watch(requester, clientId, accepted.message_id, onProgress, ended.signal);
@@ -69,7 +70,7 @@ export async function call(
     for (;;) {
       const begun = performance.now();
       const message = (await untilServed(requester, 'GET', read, until, options, true)) as Api.Message;
-      if (hasEnded(message)) return payloadOf(message);
+      if (hasEnded(message)) return await end(message);
       const now = performance.now();
       if (now >= until) throw new CallError(message, noAnswerText(message, seconds));
       if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), options.signal);
@@ -106,8 +107,11 @@ async function untilServed(
 
 /** A message is `held` because its client is offline. */
 function noAnswerText({ status }: Api.Message, seconds: number): string {
-  return `no answer within ${seconds} s${status === 'held' ? ', because the client is offline' : ''}`;
+  return `no answer within ${seconds} s${status === 'held' ? OFFLINE : ''}`;
 }
+
+const OFFLINE = ', because the client is offline';
+const NOT_SENT = ', because the message could not be sent';
 
 function mayBeServedLater(error: unknown): boolean {
   if (error instanceof ProblemError) return error.status === 429 || error.status === 503;
@@ -115,12 +119,37 @@ function mayBeServedLater(error: unknown): boolean {
 }
 
 /** @throws CallError */
-function payloadOf(message: Api.Message): unknown {
+async function payloadOf(
+  requester: Requester,
+  message: Api.Message,
+  seconds: number,
+  options: CallOptions,
+): Promise<unknown> {
+  if (message.status === 'expired') {
+    // It is `held` no more, and does not say why it expired.
+    const why = (await isOffline(requester, message.client_id, options)) ? OFFLINE : NOT_SENT;
+    throw new CallError(message, `no answer within ${seconds} s${why}`);
+  }
   if (message.status !== 'answered') throw new CallError(message);
   const { answer } = message;
   if (answer?.omitted !== undefined)
     throw new CallError(message, 'the answer was not stored, because Redis is almost full');
   return answer?.payload;
+}
+
+/** A key without `connections:read` does not learn it. */
+async function isOffline(requester: Requester, clientId: string, options: CallOptions): Promise<boolean> {
+  const read: Operation = { url: '/v1/connections/{client_id}', path: { client_id: clientId } };
+  try {
+    const { state } = await requester.call<Operation, Api.Connection>('GET', read.url, read, {
+      ...options,
+      timeoutMs: REPLY_MS,
+    });
+    return state === 'offline';
+  } catch (error) {
+    if (error instanceof ProblemError || error instanceof UnreachableError) return false;
+    throw error;
+  }
 }
 
 async function watch(

@@ -98,6 +98,20 @@ describe('CloudConnector', () => {
     },
   );
 
+  it.each(['/v1', '/v1/', '/prefix/v1'])('refuses an address with the version of the API: %s', (path) => {
+    const baseUrl = `http://gateway${path}`;
+    const text = `"${baseUrl}" must not end in /v1, which the client adds`;
+    expect(() => new CloudConnector({ baseUrl })).toThrow(new TypeError(text));
+  });
+
+  it('says that a token is empty, without a call', async () => {
+    expect(await failure(client({ token: '' }).getCluster())).toMatchObject({
+      name: 'RangeError',
+      message: 'the token is empty: set it, or leave it out if the gateway requires no credentials',
+    });
+    expect(requests).toEqual([]);
+  });
+
   it('keeps a token that cannot be sent out of the error message', async () => {
     const error = (await failure(client({ token: 'secret\n' }).getCluster())) as Error;
     expect(error.message).not.toContain('secret');

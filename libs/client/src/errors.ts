@@ -91,7 +91,9 @@ export function problemOf({ status, statusText, headers, url }: Response, text: 
   }
   // A proxy in front of a gateway does not say 404 in place of it.
   const who = status === 404 ? `${base} is not a gateway of Cloud Connector: it` : base;
-  const detail = `${who} answered ${status} without a problem document`;
+  // That is what servers say to plain HTTP on their port for TLS.
+  const remedy = status === 400 && base.startsWith('http:') ? '; is it https, not http?' : '';
+  const detail = `${who} answered ${status} without a problem document${remedy}`;
   const problem = {
     ...{ type: 'about:blank', title: statusText === '' ? `HTTP ${status}` : statusText, status },
     ...{ detail, instance: new URL(url).pathname },

@@ -2,7 +2,7 @@
 import { UnreachableError, problemOf } from './errors.js';
 
 export interface ConnectorOptions {
-  /** The address of the gateway, such as `https://connector.example.com`; a path in it is kept. */
+  /** The address of the gateway, such as `https://connector.example.com`, without `/v1`; another path in it is kept. */
   baseUrl: string | URL;
   /** An API key or a token, or a function that gets one before each call. */
   token?: string | (() => string | Promise<string>) | undefined;
@@ -39,7 +39,7 @@ export class Requester {
 
   /** @throws TypeError if the address is not one of a gateway */
   constructor(private readonly options: ConnectorOptions) {
-    this.base = addressOf(options.baseUrl).replace(/\/+$/, '');
+    this.base = addressOf(options.baseUrl);
   }
 
   /**
@@ -90,6 +90,9 @@ export class Requester {
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;
+    if (credentials === '') {
+      throw new RangeError('the token is empty: set it, or leave it out if the gateway requires no credentials');
+    }
     // `fetch` would refuse it as well, and its message would contain the token.
     if (credentials !== undefined && !/^[\x21-\x7e]+$/.test(credentials)) {
       throw new RangeError('a token must be printable ASCII without spaces');
@@ -166,14 +169,16 @@ function pathOf({ url, path = {}, query = {} }: Operation): string {
   return search.size === 0 ? filled : `${filled}?${search.toString()}`;
 }
 
-/** @throws TypeError. `localhost:3000` is a URL as well, with the protocol `localhost:`. */
-function addressOf(baseUrl: string | URL): string {
+/** Without slashes at its end. @throws TypeError. `localhost:3000` is a URL as well, with the protocol `localhost:`. */
+export function addressOf(baseUrl: string | URL): string {
   const text = String(baseUrl);
-  if (URL.canParse(text)) {
-    const url = new URL(text);
-    if (url.protocol === 'http:' || url.protocol === 'https:') return url.href;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new TypeError(`"${text}" is not the address of a gateway, such as https://connector.example.com`);
   }
-  throw new TypeError(`"${text}" is not the address of a gateway, such as https://connector.example.com`);
+  const address = url.href.replace(/\/+$/, '');
+  if (address.endsWith('/v1')) throw new TypeError(`"${text}" must not end in /v1, which the client adds`);
+  return address;
 }
 
 /**

@@ -87,5 +87,5 @@ function assertMayFollow({ scopes }: Caller, types: ReadonlySet<string>): void {
 function timeOf(lastEventId: string): number {
   const ms = decodeCursor(lastEventId);
   if (ms !== undefined) return ms;
-  throw wrongHeader('Last-Event-ID', 'must be the id of an event of this installation');
+  throw wrongHeader('Last-Event-ID', 'must be the id of an event of this installation; without it, new events come');
 }

@@ -19,7 +19,7 @@ from ._event_stream import EventStream
 from ._message_end import has_ended
 from ._operation import Operation, T
 from .generated import operations
-from .generated.models import AcceptedMessage, Message, MessageProgressEvent
+from .generated.models import AcceptedMessage, Connection, Message, MessageProgressEvent
 
 CALL_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 60
@@ -32,6 +32,9 @@ SHORTEST_WAIT_SECONDS = 0.9
 """A request that asked for a wait and ended sooner did not wait: too many others do."""
 NO_WAIT_PAUSE_SECONDS = 1.0
 """The pause before it is repeated."""
+
+OFFLINE = ", because the client is offline"
+NOT_SENT = ", because the message could not be sent"
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Call:
         # Who wants to know the progress needs the id of the message first.
         accepted = yield from self._until_served(self._send, waits=not self._reports_progress)
         if isinstance(accepted, Message) and has_ended(accepted):
-            return payload_of(accepted)
+            return (yield from self._end(accepted))
         if self._reports_progress:
             yield Progress(accepted.message_id, self._client_id, self._until)
         while True:
@@ -120,14 +123,30 @@ class Call:
                 lambda wait: operations.read_message(accepted.message_id, wait=wait)
             )
             if has_ended(message):
-                return payload_of(message)
+                return (yield from self._end(message))
             now = time.monotonic()
             if now >= self._until:
                 # A message is held because its client is offline.
-                why = ", because the client is offline" if message.status == "held" else ""
-                raise CallError(message, f"no answer within {self._seconds} s{why}")
+                raise self._no_answer(message, OFFLINE if message.status == "held" else "")
             if now - begun < SHORTEST_WAIT_SECONDS:
                 yield Pause(min(NO_WAIT_PAUSE_SECONDS, self._until - now))
+
+    def _end(self, message: Message) -> Steps[Any]:
+        if message.status == "expired":
+            # It is held no more, and does not say why it expired.
+            raise self._no_answer(message, OFFLINE if (yield from self._is_offline()) else NOT_SENT)
+        return payload_of(message)
+
+    def _is_offline(self) -> Steps[bool]:
+        """A key without `connections:read` does not learn it."""
+        try:
+            connection: Connection = yield Send(operations.get_connection(self._client_id), REPLY_SECONDS)
+        except (ProblemError, UnreachableError):
+            return False
+        return connection.state == "offline"
+
+    def _no_answer(self, message: Message, why: str) -> CallError:
+        return CallError(message, f"no answer within {self._seconds} s{why}")
 
     def _send(self, wait: int | None) -> Operation[Message | AcceptedMessage]:
         return operations.send_message(

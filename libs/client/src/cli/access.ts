@@ -1,4 +1,5 @@
 /** The address of the gateway and the credentials: of the options, the environment or a profile. */
+import { addressOf } from '../requester.js';
 import { readText, type Args, type Environment } from './args.js';
 import { UsageError } from './failures.js';
 import { findProfile } from './profiles.js';
@@ -44,8 +45,11 @@ function withFile(baseUrl: string, tokenFile: string): Access {
 }
 
 function checkUrl(text: string): void {
-  if (/^https?:$/.test(URL.canParse(text) ? new URL(text).protocol : '')) return;
-  throw new UsageError(`"${text}" is not the address of a gateway, such as https://connector.example.com`);
+  try {
+    addressOf(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
 }
 
 function nonEmpty(value: string | undefined): string | undefined {

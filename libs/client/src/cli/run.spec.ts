@@ -39,6 +39,7 @@ describe('cloud-connector', () => {
     [['sweep', '--wait', '--latest'], 'give --wait or --latest'],
     [['check-broker', 'mqtt://x', '--json'], 'npm run cli -- check-broker URL'],
     [['cluster', '--url', 'ftp://x'], 'is not the address of a gateway'],
+    [['cluster', '--url', 'http://127.0.0.1:2/v1/'], '"http://127.0.0.1:2/v1/" must not end in /v1'],
     [['cluster', '--token-file', '/nowhere'], 'the token cannot be read'],
   ])('refuses %j as wrong usage, without a call', async (args, text) => {
     const { exit, out, err } = await cli(args);
@@ -75,6 +76,8 @@ describe('cloud-connector', () => {
     });
     server.answer = (response) => response.writeHead(502).end();
     expect((await cli(['whoami'])).err).toMatch(/^http:\S+ answered 502 without a problem document\n$/);
+    server.answer = (response) => response.writeHead(400).end();
+    expect((await cli(['whoami'])).err).toMatch(/^http:\S+ answered 400 .*; is it https, not http\?\n$/);
   });
 
   it('says in one line that a server does not speak TLS', async () => {
@@ -263,10 +266,10 @@ describe('cloud-connector', () => {
   });
 
   it.each([
-    ['offline', 200, 'expired: the client is offline'],
-    ['online', 200, 'expired'],
+    ['offline', 200, 'the client is offline'],
+    ['online', 200, 'the message could not be sent'],
     // The key may read no connections.
-    ['offline', 403, 'expired'],
+    ['offline', 403, 'the message could not be sent'],
   ])('says of an expired call whether the client is offline: %s, %i', async (state, status, text) => {
     const history = [{ status: 'expired', at: 'now', details: null }];
     const message = { message_id: 'm', client_id: 'a', status: 'expired', answer: null, status_history: history };
@@ -275,7 +278,7 @@ describe('cloud-connector', () => {
       response.writeHead(method === 'POST' ? 200 : status).end(JSON.stringify(body));
     };
     expect(await cli(['messages', 'call', 'a', 'd'])).toEqual({
-      ...{ exit: 1, out: '', err: `the call of a ${text} (message m)\n` },
+      ...{ exit: 1, out: '', err: `the call of a expired: no answer within 30 s, because ${text} (message m)\n` },
     });
   });
 

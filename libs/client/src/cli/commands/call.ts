@@ -1,6 +1,5 @@
 /** The command `messages call`. */
-import type { CloudConnector } from '../../cloud-connector.js';
-import { CallError, ProblemError, UnreachableError } from '../../errors.js';
+import { CallError } from '../../errors.js';
 import type { Progress } from '../../call.js';
 import { payloadOf } from '../args.js';
 import type { Context } from '../context.js';
@@ -25,18 +24,7 @@ export async function callClient({ connector, args, out }: Context): Promise<num
     out.endRewrite();
     if (!(error instanceof CallError)) throw error;
     if (out.structured) await out.object(error.callMessage);
-    const isAway = error.status === 'expired' && (await isOffline(connector, clientId));
-    await out.note((isAway ? new CallError(error.callMessage, 'the client is offline') : error).message);
+    await out.note(error.message);
     return EXIT.failed;
-  }
-}
-
-/** An expired message does not say why. A key without `connections:read` does not learn it. */
-async function isOffline(connector: CloudConnector, clientId: string): Promise<boolean> {
-  try {
-    return (await connector.getConnection(clientId)).state === 'offline';
-  } catch (error) {
-    if (error instanceof ProblemError || error instanceof UnreachableError) return false;
-    throw error;
   }
 }
