@@ -150,7 +150,10 @@ describe('cloud-connector', () => {
   });
 
   it.each([
-    [{ receive_maximum: 512, queue_limit: null }, /^BROKER\nreceive_maximum +512\nqueue_limit +-\n$/m],
+    [
+      { receive_maximum: 512, queue_limit: null },
+      /^BROKER\nNo ingester reports: is one running\? This is what .*:\nreceive_maximum +512\nqueue_limit +-\n$/m,
+    ],
     [null, /^No ingester has checked the broker yet\.\n$/m],
     // As a gateway of an older release answers.
     [undefined, /Every shard has an owner\.\n$/],

@@ -42,6 +42,8 @@ export const CLUSTER: readonly CommandSpec[] = [
     path: 'cluster show',
     summary: 'Show ingesters, dispatchers, gateways and the broker',
     details:
+      'An ingester is "troubled" if it does not reach the broker or Redis, or did not a moment ago, and "unfit" if that lasts and another one ' +
+      'does its work.\nA dispatcher "takes no shards" if it does not reach the broker, or stops.\n' +
       'With --watch, the events member.joined, member.left, shard.moved and sweep.ended drive it. No event says how many ' +
       'messages wait: it is read again every 5 seconds as well.',
     options: [

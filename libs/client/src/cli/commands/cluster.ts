@@ -83,6 +83,9 @@ async function brokerLines({ broker, members = [] }: Partial<Cluster>, out: Outp
 
 /** What is known of the broker may be of a time when it could be reached. */
 function reachLines(members: Cluster['members'], out: Output): string[] {
+  if (members.length === 0) {
+    return [out.styled('red', 'No ingester reports: is one running? This is what the last check found:')];
+  }
   const without = members
     .filter(({ fitness, reason }) => fitness !== 'fit' && (reason ?? 'broker-unreachable') === 'broker-unreachable')
     .map(({ id }) => id);
