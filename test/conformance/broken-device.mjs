@@ -109,6 +109,14 @@ const FAULTS = {
   'same-handshake-id': () =>
     withPublished((message) => (message.type === 'host-handshake' ? { ...message, message_id: 'handshake' } : message)),
   'at-qos-0': () => withPublished((message, options) => ((options.qos = 0), message)),
+  'no-type': () => withPublished((message) => ({ ...message, type: undefined })),
+  'fails-on-messages': () => {
+    const { emit } = client;
+    client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
+      if (event === 'message') process.exit(1);
+      return emit.call(this, event, .../** @type {[any]} */ (args));
+    };
+  },
   'no-puback': () => (client.handleMessage = () => undefined),
   'no-answer': () => withPublished((message) => (isAnswer(message) ? undefined : message)),
   'answer-retained': () => withPublished((message, options) => (isAnswer(message) && (options.retain = true), message)),

@@ -21,7 +21,8 @@ export class Session {
   packets = [];
   /** Acknowledgements that are held back. @type {Packet[]} */
   #held = [];
-  #read = 0;
+  /** So many packets `next` has passed. */
+  read = 0;
   #packetId = 0;
   #events = new EventEmitter();
   holding = false;
@@ -82,8 +83,8 @@ export class Session {
    */
   async next(fits, signal) {
     for (;;) {
-      while (this.#read < this.packets.length) {
-        const packet = this.packets[this.#read++];
+      while (this.read < this.packets.length) {
+        const packet = this.packets[this.read++];
         if (packet && fits(packet)) return packet;
       }
       if (this.ended) return undefined;

@@ -87,8 +87,13 @@ export async function reconnects(trial) {
   trial.judge('refused-connect', true, () => '');
   session.holding = true;
   session.release();
-  const subscribe = await trial.expect(undefined, 'a SUBSCRIBE', (signal) =>
-    session.next(({ cmd }) => cmd === 'subscribe', signal),
+  const isSubscribe = (/** @type {import('mqtt-packet').Packet} */ { cmd }) => cmd === 'subscribe';
+  const options = { session, cause: 'subscribe-first' };
+  const subscribe = await trial.expect(
+    undefined,
+    'a SUBSCRIBE',
+    (signal) => session.next(isSubscribe, signal),
+    options,
   );
   if (subscribe === undefined) throw new Unreachable('the program ended its connection');
   session.release();

@@ -7,6 +7,9 @@ import { isAnswer, isGoodbye, textOf } from './published.mjs';
 /** What a device must ignore: rule 7 of "What a client must do". */
 const NOISE = ['', '{', 'null', '7', '[]', '{}', '"text"', '{"type":"message-to-come","message_id":"x","version":1}'];
 
+const UNKNOWN = 'the answer to a directive that it cannot do';
+const AFTER_NOISE = 'the answer to a message after what it must ignore';
+const AFTER_ERROR = 'the answer to a message after a late handshake-error';
 const REPEATED = 'the answer to the repeated message';
 
 /** Answers, errors, repeats, and what is to be ignored. @param {Trial} trial */
@@ -36,7 +39,7 @@ export async function answers(trial) {
 
   const unknown = trial.request({ directive: `conformance:${randomUUID()}` });
   trial.send(session, unknown);
-  const refused = await trial.answerTo(session, unknown.message_id, 'message-error');
+  const refused = await trial.answerTo(session, unknown.message_id, 'message-error', UNKNOWN);
   trial.judge(
     'message-error',
     refused.message.type === 'message-error',
@@ -50,7 +53,7 @@ export async function answers(trial) {
   );
   const after = trial.request({ 'member-to-come': { a: [1] } });
   trial.send(session, after);
-  const { message: afterNoise } = await trial.answerTo(session, after.message_id, 'ignores');
+  const { message: afterNoise } = await trial.answerTo(session, after.message_id, 'ignores', AFTER_NOISE);
   trial.judge(
     'ignores',
     afterNoise.type === 'message-response',
@@ -64,7 +67,7 @@ export async function answers(trial) {
   session.publish(trial.outTopic, JSON.stringify(trial.envelope('handshake-error', late)));
   const last = trial.request();
   trial.send(session, last);
-  await trial.answerTo(session, last.message_id, 'late-handshake-error');
+  await trial.answerTo(session, last.message_id, 'late-handshake-error', AFTER_ERROR);
   const begins = (/** @type {import('mqtt-packet').Packet} */ packet) =>
     isGoodbye(packet) || packet.cmd === 'disconnect';
   await trial.quiet(trial.times.quiet, (signal) => session.until(begins, signal));

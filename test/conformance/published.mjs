@@ -43,6 +43,25 @@ export function isGoodbye(packet) {
 }
 
 /**
+ * @param {Packet} packet @param {typeof import('../../libs/protocol/src/index.js')} protocol
+ * @returns {string | undefined} why the service refuses the message in it
+ */
+export function refusalOf(packet, protocol) {
+  if (packet.cmd !== 'publish' || (packet.payload.length === 0 && packet.retain)) return undefined;
+  const text = packet.payload.toString();
+  const parsed = protocol.parseInbound(text);
+  if (parsed.ok) return undefined;
+  const { reason, details } = parsed.refusal;
+  return `${shortNameOf(packet)} is refused as ${reason}: ${details}${faultOfSent(packet, details)}`;
+}
+
+/** @param {import('mqtt-packet').IPublishPacket} packet */
+function shortNameOf(packet) {
+  const { type } = textOf(packet);
+  return type === undefined ? `a message (${packet.payload.toString().slice(0, 60)})` : `a ${type}`;
+}
+
+/**
  * @param {Packet} packet
  * @param {string} inTopic
  * @param {typeof import('../../libs/protocol/src/index.js')} protocol
@@ -54,15 +73,12 @@ export function publishFault(packet, inTopic, protocol, seen) {
   const text = packet.payload.toString();
   const message = textOf(packet);
   const { type, message_id: id } = message;
-  const what = type === undefined ? `a message (${text.slice(0, 60)})` : `a ${type}`;
+  const what = shortNameOf(packet);
   if (packet.topic !== inTopic) return `${what} came on ${packet.topic}; the in topic is ${inTopic}`;
   if (packet.qos !== 1) return `${what} came at QoS ${packet.qos}`;
   if (text === '' && packet.retain) return undefined;
-  const parsed = protocol.parseInbound(text);
-  if (!parsed.ok) {
-    const { reason, details } = parsed.refusal;
-    return `${what} is refused as ${reason}: ${details}${faultOfSent(packet, details)}`;
-  }
+  const refusal = refusalOf(packet, protocol);
+  if (refusal !== undefined) return refusal;
   if (packet.retain && !isHandshake(message) && type !== 'offline') return `${what} is retained`;
   const before = seen.get(id);
   if (before !== undefined && !(isAnswer(message) && before === text)) return `two messages have the message_id ${id}`;

@@ -6,7 +6,7 @@
 import { styleText, parseArgs } from 'node:util';
 import { SetupError, ensureBuild, ensurePackages } from '../../scripts/setup.mjs';
 import { RULES } from './rules.mjs';
-import { endedAtOnce, firstToFix } from './summary.mjs';
+import { firstToFix, noConnection } from './summary.mjs';
 
 const USAGE = `npm run conformance -- --command "python3 examples/device-python/device.py"
 
@@ -80,7 +80,7 @@ async function check() {
 
 /** @param {import('./trial.mjs').Verdict[]} verdicts */
 function report(verdicts) {
-  const end = endedAtOnce(verdicts);
+  const end = noConnection(verdicts);
   if (end !== undefined) return void console.log(`No rule was reached: ${end}`);
   for (const { rule: id, outcome, seen } of verdicts) {
     const rule = RULES.find((one) => one.id === id);

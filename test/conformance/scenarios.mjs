@@ -13,7 +13,7 @@ import {
   refusedWithoutTime,
 } from './leaving.mjs';
 import { answers, expired, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
-import { Trial, Unreachable } from './trial.mjs';
+import { Trial, Unreachable, withCause } from './trial.mjs';
 
 /**
  * @typedef {import('./trial.mjs').Verdict} Verdict
@@ -67,13 +67,14 @@ export async function judge(settings, rules, played = rules) {
 /** @param {import('./trial.mjs').Settings} settings @param {Scenario} scenario */
 async function play(settings, scenario) {
   const trial = await Trial.create(settings);
-  let why = '';
+  /** @type {Unreachable | undefined} */
+  let end;
   try {
     await trial.broker.listen();
     await scenario.play(trial);
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
-    why = error.message;
+    end = error;
   } finally {
     await trial.close();
   }
@@ -83,7 +84,7 @@ async function play(settings, scenario) {
   );
   return [
     ...trial.verdicts,
-    ...missing.map((rule) => ({ rule, outcome: /** @type {const} */ ('not-reached'), seen: why })),
+    ...missing.map((rule) => withCause({ rule, outcome: 'not-reached', seen: end?.message ?? '' }, end?.rule)),
   ];
 }
 

@@ -1,34 +1,27 @@
 /** What many verdicts have in common. Pure. */
+import { RULES } from './rules.mjs';
 
-/** A fault in so many rules is likely to be one fault. */
-const ALIKE = 3;
-const ENDED = 'the program ended before a connection came';
-/** Each scenario with a goodbye finds its faults: it is the rule to fix. */
-const COMMON = 'goodbye';
+/** So many rules that are not kept by one cause are worth a hint. */
+const MANY = 3;
+const NO_CONNECTION = /^(the program ended before a connection came|a connection did not come)/;
 
 /** @typedef {import('./trial.mjs').Verdict} Verdict */
 
 /** @param {readonly Verdict[]} verdicts @returns {string | undefined} what was seen of a program that never connected */
-export function endedAtOnce(verdicts) {
-  const never = verdicts.every(({ outcome, seen }) => outcome === 'not-reached' && seen?.startsWith(ENDED));
+export function noConnection(verdicts) {
+  const never = verdicts.every(({ outcome, seen = '' }) => outcome === 'not-reached' && NO_CONNECTION.test(seen));
   return never ? verdicts[0]?.seen : undefined;
 }
 
-/** The rule to fix first, if one fault was seen in many. @param {readonly Verdict[]} verdicts */
+/** The rule to fix first, if its fault is the cause of many verdicts: of several the one that a device comes to first. @param {readonly Verdict[]} verdicts */
 export function firstToFix(verdicts) {
-  /** @type {Map<string, string[]>} */
-  const rules = new Map();
-  for (const { rule, outcome, seen = '' } of verdicts) {
-    if (outcome === 'ok') continue;
-    const fault = faultOf(seen);
-    rules.set(fault, [...(rules.get(fault) ?? []), rule]);
+  for (const { id } of RULES) {
+    const its = verdicts.filter(({ rule, outcome, cause = rule }) => outcome !== 'ok' && cause === id);
+    if (its.length < MANY) continue;
+    // The cause may be seen after some messages only: its own rule is kept then.
+    const isKept = verdicts.some(({ rule, outcome }) => rule === id && outcome === 'ok');
+    const rule = isKept ? its.find(({ outcome }) => outcome === 'broken')?.rule : id;
+    if (rule !== undefined) return { rule, others: its.filter((one) => one.rule !== rule).length };
   }
-  const [most = []] = [...rules.values()].sort((a, b) => b.length - a.length);
-  const rule = most.includes(COMMON) ? COMMON : most[0];
-  return rule === undefined || most.length < ALIKE ? undefined : { rule, others: most.length - 1 };
-}
-
-/** Without the rule that a scenario ended with, and without what the program printed. @param {string} seen */
-function faultOf(seen) {
-  return seen.replace(/^the rule "[a-z-]+" is broken: /, '').replace(/; .*$/s, '');
+  return undefined;
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Broker } from './broker.mjs';
 import { Program } from './program.mjs';
-import { isAnswer, isGoodbye, isHandshake, nameOf, publishFault, textOf } from './published.mjs';
+import { isAnswer, isGoodbye, isHandshake, nameOf, publishFault, refusalOf, textOf } from './published.mjs';
 
 /** The start of a program may take longer than what it does later. */
 const SHORTEST_START_MS = 30_000;
@@ -28,7 +28,8 @@ export const TIMES = {
 
 /**
  * `broken`: `seen` says what was seen. `not-reached`: the scenario ended before the rule was checked, and `seen` says why.
- * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string }} Verdict
+ * `cause`: what was seen is a fault in another rule.
+ * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string, cause?: string }} Verdict
  * `timeoutMs`: the limit of each thing that must come, and `limits` those of single ones, by the words of the report.
  * @typedef {{
  *   command: string, directive: string, timeoutMs: number, protocol: typeof import('../../libs/protocol/src/index.js'),
@@ -38,7 +39,13 @@ export const TIMES = {
  */
 
 /** Ends a scenario: what comes after it cannot be checked. */
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  /** @param {string} seen @param {string} [rule] the one whose fault it is */
+  constructor(seen, rule) {
+    super(seen);
+    this.rule = rule;
+  }
+}
 
 export class Trial {
   /** @type {Verdict[]} */
@@ -86,10 +93,16 @@ export class Trial {
     return holds;
   }
 
-  /** Ends the scenario with a broken rule. @param {string} rule @param {string} seen @returns {never} */
-  break(rule, seen) {
-    this.judge(rule, false, () => seen);
-    throw new Unreachable(`the rule "${rule}" is broken: ${seen}`);
+  /** Ends the scenario with a broken rule. @param {string} rule @param {string} seen @param {string} [cause] @returns {never} */
+  break(rule, seen, cause = rule) {
+    this.verdicts.push(withCause({ rule, outcome: 'broken', seen }, cause));
+    throw new Unreachable(`the rule "${rule}" is broken: ${seen}`, cause);
+  }
+
+  /** @param {string | undefined} rule @param {string} seen @param {string} [cause] @returns {never} */
+  #end(rule, seen, cause) {
+    if (rule !== undefined) this.break(rule, seen, cause);
+    throw new Unreachable(seen, cause);
   }
 
   /**
@@ -97,23 +110,31 @@ export class Trial {
    * `whileRunning`: the wait ends with the program. Not for what it may have sent before its end.
    * @template T
    * @param {string | undefined} rule @param {string} what @param {(signal: AbortSignal) => Promise<T>} wait
-   * @param {{ whileRunning?: boolean, session?: import('./broker.mjs').Session }} [options] of `session` it says what came
+   * @param {{ whileRunning?: boolean, session?: import('./broker.mjs').Session, cause?: string }} [options] of `session` it says what came;
+   *   `cause` is the rule that is broken if it is another one
    */
-  async expect(rule, what, wait, { whileRunning = false, session } = {}) {
+  async expect(rule, what, wait, { whileRunning = false, session, cause } = {}) {
     const { timeoutMs, limits } = this.settings;
     const limitMs = limits?.[what] ?? (rule === undefined ? Math.max(timeoutMs, SHORTEST_START_MS) : timeoutMs);
     const timeout = AbortSignal.timeout(limitMs);
     const signal = AbortSignal.any([timeout, ...(whileRunning && this.program ? [this.program.endSignal] : [])]);
+    const from = session?.read ?? 0;
     try {
       return await wait(signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    const seen = timeout.aborted
-      ? `${what} did not come in ${limitMs / 1000} s${cameOn(session)}${this.#lastLine()}`
-      : `the program ended before ${what} came${this.#lastLine()}`;
-    if (rule !== undefined) this.break(rule, seen);
-    throw new Unreachable(seen);
+    if (!timeout.aborted) return this.#end(rule, `the program ended before ${what} came${this.#lastLine()}`, cause);
+    const refusal = this.#refusal(session, from);
+    const seen = `${what} did not come in ${limitMs / 1000} s${refusal}${cameOn(session)}${this.#lastLine()}`;
+    return this.#end(rule, seen, refusal === '' ? cause : 'envelope');
+  }
+
+  /** What the service refuses of what came in a wait: it may be what was waited for. @param {import('./broker.mjs').Session | undefined} session @param {number} from */
+  #refusal(session, from) {
+    const refusals = session?.packets.slice(from).map((packet) => refusalOf(packet, this.settings.protocol));
+    const refusal = refusals?.find((one) => one !== undefined);
+    return refusal === undefined ? '' : `; what came is no valid message: ${refusal}`;
   }
 
   #lastLine() {
@@ -133,24 +154,21 @@ export class Trial {
   /**
    * The next PUBLISH with a message that fits.
    * @param {import('./broker.mjs').Session} session @param {(message: Record<string, any>) => boolean} fits
-   * @param {string | undefined} rule @param {string} what
+   * @param {string | undefined} rule @param {string} what @param {string} cause
    */
-  async #published(session, fits, rule, what) {
+  async #published(session, fits, rule, what, cause) {
     const isIt = (/** @type {import('mqtt-packet').Packet} */ packet) =>
       packet.cmd === 'publish' && fits(textOf(packet));
-    const packet = await this.expect(rule, what, (signal) => session.next(isIt, signal), { session });
-    if (packet === undefined) {
-      const seen = `the program ended its connection before ${what} came${this.#lastLine()}`;
-      if (rule !== undefined) this.break(rule, seen);
-      throw new Unreachable(seen);
-    }
+    const packet = await this.expect(rule, what, (signal) => session.next(isIt, signal), { session, cause });
+    if (packet === undefined)
+      return this.#end(rule, `the program ended its connection before ${what} came${this.#lastLine()}`, cause);
     const publish = /** @type {Publish} */ (packet);
     return { publish, message: textOf(publish) };
   }
 
   /** The next handshake. @param {import('./broker.mjs').Session} session @param {string} [rule] */
   handshake(session, rule) {
-    return this.#published(session, isHandshake, rule, 'a handshake');
+    return this.#published(session, isHandshake, rule, 'a handshake', rule ?? 'handshake');
   }
 
   /** Waits for a connection with its handshake. @param {string} [rule] */
@@ -183,19 +201,21 @@ export class Trial {
   }
 
   /**
-   * The answer to a message.
+   * The answer to a message. If it is no special one, that it does not come is a fault in `answer`.
    * @param {import('./broker.mjs').Session} session @param {unknown} id @param {string} rule @param {string} [what]
    */
-  answerTo(session, id, rule, what = 'the answer to a message') {
+  answerTo(session, id, rule, what) {
     const fits = (/** @type {Record<string, any>} */ message) => isAnswer(message) && message.in_response_to === id;
-    return this.#published(session, fits, rule, what);
+    const cause = what === undefined ? 'answer' : rule;
+    return this.#published(session, fits, rule, what ?? 'the answer to a message', cause);
   }
 
   /** Waits for a goodbye and a DISCONNECT. Then the broker has no handshake, and every publish its PUBACK. */
   async left(/** @type {import('./broker.mjs').Session} */ session, /** @type {string} */ rule) {
-    await this.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
+    const cause = 'goodbye';
+    await this.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session, cause });
     const fault = goodbyeFault(session);
-    if (fault !== undefined) this.break(rule, fault);
+    if (fault !== undefined) this.break(rule, fault, cause);
   }
 
   /**
@@ -223,6 +243,11 @@ export class Trial {
     }
     this.judge('envelope', true, () => '');
   }
+}
+
+/** @param {Verdict} verdict @param {string | undefined} cause @returns {Verdict} */
+export function withCause(verdict, cause) {
+  return cause === undefined || cause === verdict.rule ? verdict : { ...verdict, cause };
 }
 
 /** The last packets of a connection. @param {import('./broker.mjs').Session | undefined} session */
