@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -22,7 +23,8 @@ const (
 // array of entries, in all example devices.
 type answers struct {
 	path    string
-	entries []*entry
+	mutex   sync.Mutex
+	entries []entry
 }
 
 type entry struct {
@@ -41,7 +43,7 @@ func loadAnswers(path string) (*answers, error) {
 		err = json.Unmarshal(text, &loaded.entries)
 	}
 	for _, one := range loaded.entries {
-		if err == nil && (one == nil || one.ID == "" || one.Answer == "") {
+		if err == nil && (one.ID == "" || one.Answer == "") {
 			err = errors.New("an entry has no id or no answer")
 		}
 	}
@@ -58,18 +60,21 @@ func loadAnswers(path string) (*answers, error) {
 	return loaded, nil
 }
 
-// get returns nil if the message has no answer.
-func (a *answers) get(id string) *entry {
+func (a *answers) get(id string) (entry, bool) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
 	for _, one := range a.entries {
 		if one.ID == id {
-			return one
+			return one, true
 		}
 	}
-	return nil
+	return entry{}, false
 }
 
-func (a *answers) unsent() []*entry {
-	var found []*entry
+func (a *answers) unsent() []entry {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	var found []entry
 	for _, one := range a.entries {
 		if one.Unsent {
 			found = append(found, one)
@@ -78,19 +83,33 @@ func (a *answers) unsent() []*entry {
 	return found
 }
 
-func (a *answers) put(added *entry) {
-	var kept []*entry
+func (a *answers) mark(id string, unsent bool) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	for i := range a.entries {
+		if a.entries[i].ID == id {
+			a.entries[i].Unsent = unsent
+		}
+	}
+}
+
+func (a *answers) put(added entry) {
+	a.mutex.Lock()
+	var kept []entry
 	for _, one := range append(a.entries, added) {
 		if one.Until > unixSeconds(time.Now()) {
 			kept = append(kept, one)
 		}
 	}
 	a.entries = kept[max(0, len(kept)-maxAnswers):]
+	a.mutex.Unlock()
 	a.save()
 }
 
 // save logs what fails. A PUBACK is written with the next answer, or at the end: until then a crash only repeats an answer.
 func (a *answers) save() {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
 	if err := a.write(); err != nil {
 		log.Printf("%s cannot be written: %v; after a restart a repeat would be done again", a.path, err)
 	}

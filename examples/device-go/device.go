@@ -21,6 +21,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,14 +39,16 @@ const (
 	healthyAfter = time.Minute
 	// After a refused handshake and a forced disconnect the device stays away at least so long.
 	shortestPause = time.Second
-	// How many messages may come before the first of them is answered.
+	// How many messages the broker sends before the first of them has its PUBACK.
 	receiveMaximum = 100
-	// How long it waits for an acknowledgement, and a goodbye for all of them.
+	// How long it waits for an acknowledgement, a goodbye for all of them, and the end of the program for work.
 	packetTimeout  = 20 * time.Second
 	goodbyeTimeout = 10 * time.Second
+	workTimeout    = 10 * time.Second
 )
 
-// perform does what a message asks, and returns the payload of the answer. With an error the message becomes `failed`.
+// perform does what a message asks, and returns the payload of the answer. With an error the message becomes `failed`. It runs in a
+// goroutine of its own, for one message at a time, and may take as long as it needs.
 func perform(request message, progress func(percent int, details string)) (any, error) {
 	switch request.Directive {
 	case "demo:ping":
@@ -63,8 +67,33 @@ type device struct {
 	attempts              int // failed ones: each makes the next pause longer
 	connectedAt           time.Time
 	losses                int // connections in a row that ended soon
-	client                *paho.Client
 	handshakeID           string
+	online                atomic.Pointer[paho.Client] // of the connection that has sent its handshake
+	jobs                  chan func()                 // what waits to be done by work()
+	waiting               sync.Map                    // the ids of the messages that wait or are at work
+}
+
+// work does the jobs, also while there is no connection.
+func (d *device) work() {
+	for job := range d.jobs {
+		job()
+	}
+}
+
+// finishWork waits until the jobs that are there now are done.
+func (d *device) finishWork() {
+	timeout := time.After(workTimeout)
+	finished := make(chan struct{})
+	select {
+	case d.jobs <- func() { close(finished) }:
+		select {
+		case <-finished:
+			return
+		case <-timeout:
+		}
+	case <-timeout:
+	}
+	log.Printf("work was not done in %s", workTimeout)
 }
 
 // run connects again and again, until the context is done.
@@ -125,14 +154,16 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	received := make(chan []byte, receiveMaximum)
+	asked := make(chan request, receiveMaximum)
 	ended := make(chan error, 2)
-	d.client = paho.NewClient(paho.ClientConfig{
+	client := paho.NewClient(paho.ClientConfig{
 		ClientID:      d.id,
 		Conn:          conn,
 		PacketTimeout: packetTimeout,
+		// A PUBACK is sent when its message is done. So the receive maximum limits what waits, and `asked` is never full.
+		EnableManualAcknowledgment: true,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(publish paho.PublishReceived) (bool, error) {
-			received <- publish.Packet.Payload
+			d.receive(publish, asked)
 			return true, nil
 		}},
 		OnClientError:      func(err error) { ended <- err },
@@ -154,130 +185,173 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 		connect.PasswordFlag, connect.Password = given, []byte(password)
 	}
 	// "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
-	if _, err := d.client.Connect(ctx, connect); err != nil {
+	if _, err := client.Connect(ctx, connect); err != nil {
 		return 0, err
 	}
 	d.connectedAt = time.Now()
 	subscription := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: d.outTopic, QoS: 1}}}
-	if _, err := d.client.Subscribe(ctx, subscription); err != nil {
-		return 0, err
+	if _, err := client.Subscribe(ctx, subscription); err != nil {
+		return 0, errors.Join(err, disconnect(client))
 	}
 	handshakeID, handshake := envelope("host-handshake", nil, map[string]any{
 		"canonical_facts": map[string]any{"fqdn": d.id + ".example.com", "ip_addresses": []string{"192.0.2.1"}},
 	})
 	d.handshakeID = handshakeID
-	if err := d.publish(context.Background(), handshake, true); err != nil {
-		return 0, err
+	if err := d.publish(context.Background(), client, handshake, true); err != nil {
+		return 0, errors.Join(err, disconnect(client))
 	}
 	log.Print("connected")
+	d.online.Store(client)
+	defer d.online.Store(nil)
 	for _, answer := range d.answers.unsent() {
-		if err := d.sendAnswer(answer); err != nil {
-			return 0, err
-		}
+		d.sendAnswer(answer)
 	}
 	for {
 		select {
-		case text := <-received:
-			leave, wait, err := d.receive(text)
-			if err != nil {
-				return wait, err
-			}
-			if leave {
-				return wait, d.sayGoodbye()
+		case one := <-asked:
+			one.ack()
+			if leave, wait := d.waitAsked(one.message); leave {
+				return wait, d.sayGoodbye(client)
 			}
 		case err := <-ended:
 			return 0, err
 		case <-ctx.Done():
-			return 0, d.sayGoodbye()
+			d.finishWork()
+			return 0, d.sayGoodbye(client)
 		}
 	}
 }
 
-// publish waits for the PUBACK.
-func (d *device) publish(ctx context.Context, text []byte, retain bool) error {
-	_, err := d.client.Publish(ctx, &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
+// publish waits for the PUBACK. A PUBACK with an error is an error.
+func (d *device) publish(ctx context.Context, client *paho.Client, text []byte, retain bool) error {
+	_, err := client.Publish(ctx, &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
 	return err
 }
 
-// receive handles one message. leave: the service asks the device to go, and to stay away for the time.
-func (d *device) receive(text []byte) (leave bool, wait time.Duration, err error) {
-	var received message
-	if json.Unmarshal(text, &received) != nil {
-		return false, 0, nil // "What a client must do", 7
+// request is a message of the service, and how to acknowledge it.
+type request struct {
+	message
+	ack func()
+}
+
+// receive passes a message on: one of an application to work(), others to the connection. It must not wait.
+func (d *device) receive(publish paho.PublishReceived, asked chan<- request) {
+	one := request{ack: func() {
+		if err := publish.Client.Ack(publish.Packet); err != nil {
+			log.Printf("PUBACK: %v", err)
+		}
+	}}
+	if json.Unmarshal(publish.Packet.Payload, &one.message) != nil || one.Version != 1 {
+		one.ack() // "What a client must do", 7
+		return
 	}
+	if one.Type != "message" {
+		asked <- one
+		return
+	}
+	// A repeat of what is at work is answered when that is done.
+	if _, atWork := d.waiting.LoadOrStore(one.MessageID, true); atWork || one.MessageID == "" {
+		one.ack()
+		return
+	}
+	select {
+	case d.jobs <- func() { d.handle(one, d.answerTo) }:
+	default:
+		// Messages of earlier connections wait. The receive maximum limits how many of these there are.
+		go d.handle(one, func(message) string {
+			return errorAnswer(one.MessageID, "too many messages wait for their work")
+		})
+	}
+}
+
+// waitAsked: the service asks the device to leave, and to stay away for the time.
+func (d *device) waitAsked(received message) (leave bool, wait time.Duration) {
 	var payload struct {
 		Details        string `json:"details"`
 		RetryAfter     string `json:"retry_after"`
 		ReconnectAfter string `json:"reconnect_after"`
 	}
 	switch received.Type {
-	case "message":
-		return false, 0, d.handle(received)
 	case "force-disconnect":
 		_ = json.Unmarshal(received.Payload, &payload) // What cannot be read is absent.
 		log.Printf("asked to disconnect, and to reconnect after %s", payload.ReconnectAfter)
 		d.attempts = 0
-		return true, max(waitOf(payload.ReconnectAfter, received.Sent), shortestPause), nil
+		return true, max(waitOf(payload.ReconnectAfter, received.Sent), shortestPause)
 	case "handshake-error":
 		// "handshake-error", 1: one about an earlier handshake is late.
 		if received.InResponseTo != nil && *received.InResponseTo != d.handshakeID {
-			return false, 0, nil
+			return false, 0
 		}
 		_ = json.Unmarshal(received.Payload, &payload)
 		log.Printf("handshake refused: %s", payload.Details)
-		return true, max(waitOf(payload.RetryAfter, received.Sent), shortestPause), nil
+		return true, max(waitOf(payload.RetryAfter, received.Sent), shortestPause)
 	}
-	return false, 0, nil
+	return false, 0
 }
 
 // handle ("What a client must do", 4) does a message once, and sends the same answer each time that the message comes.
-func (d *device) handle(request message) error {
-	answer := d.answers.get(request.MessageID)
-	if answer == nil {
-		log.Printf("message %s %s", request.Directive, request.Payload)
-		answer = &entry{ID: request.MessageID, Until: rememberUntil(request), Answer: d.answerTo(request), Unsent: true}
+func (d *device) handle(one request, answerTo func(message) string) {
+	defer one.ack()
+	defer d.waiting.Delete(one.MessageID)
+	answer, known := d.answers.get(one.MessageID)
+	if !known {
+		log.Printf("message %s %s", one.Directive, one.Payload)
+		answer = entry{ID: one.MessageID, Until: rememberUntil(one.message), Answer: answerTo(one.message), Unsent: true}
 		// Before it is sent: a crash between the two must not do the message again.
 		d.answers.put(answer)
 	}
-	return d.sendAnswer(answer)
+	d.sendAnswer(answer)
 }
 
 func (d *device) answerTo(request message) string {
 	payload, err := perform(request, func(percent int, details string) {
 		_, text := envelope("message-progress", &request.MessageID, map[string]any{"percent": percent, "details": details})
-		if err := d.publish(context.Background(), text, false); err != nil {
-			log.Printf("progress: %v", err)
+		if client := d.online.Load(); client != nil {
+			if err := d.publish(context.Background(), client, text, false); err != nil {
+				log.Printf("progress: %v", err)
+			}
 		}
 	})
 	if err != nil {
-		_, text := envelope("message-error", &request.MessageID, map[string]any{"details": err.Error()})
-		return string(text)
+		return errorAnswer(request.MessageID, err.Error())
 	}
 	_, text := envelope("message-response", &request.MessageID, payload)
 	return string(text)
 }
 
-func (d *device) sendAnswer(answer *entry) error {
-	answer.Unsent = true
-	if err := d.publish(context.Background(), []byte(answer.Answer), false); err != nil {
-		return err
+func errorAnswer(messageID, details string) string {
+	_, text := envelope("message-error", &messageID, map[string]any{"details": details})
+	return string(text)
+}
+
+// sendAnswer: what has no PUBACK, or one with an error, is sent again after the next handshake.
+func (d *device) sendAnswer(answer entry) {
+	d.answers.mark(answer.ID, true)
+	client := d.online.Load()
+	if client == nil {
+		return
 	}
-	answer.Unsent = false
-	return nil
+	if err := d.publish(context.Background(), client, []byte(answer.Answer), false); err != nil {
+		log.Printf("answer: %v", err)
+		return
+	}
+	d.answers.mark(answer.ID, false)
 }
 
 // sayGoodbye ("What a client must do", 6) publishes `offline`, then the empty retained message, each with its PUBACK; then DISCONNECT.
-func (d *device) sayGoodbye() error {
+func (d *device) sayGoodbye(client *paho.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
 	defer cancel()
 	_, offline := envelope("offline", nil, nil)
-	err := d.publish(ctx, offline, false)
+	err := d.publish(ctx, client, offline, false)
 	if err == nil {
-		err = d.publish(ctx, nil, true)
+		err = d.publish(ctx, client, nil, true)
 	}
 	log.Print("disconnected")
-	return errors.Join(err, d.client.Disconnect(&paho.Disconnect{ReasonCode: 0}))
+	return errors.Join(err, disconnect(client))
 }
+
+func disconnect(client *paho.Client) error { return client.Disconnect(&paho.Disconnect{ReasonCode: 0}) }
 
 func setting(name, otherwise string) string {
 	if value := os.Getenv(name); value != "" {
@@ -301,6 +375,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	one := &device{id: id, inTopic: "redhat/insights/in/" + id, outTopic: "redhat/insights/out/" + id, url: broker, answers: stored}
+	one.jobs = make(chan func(), receiveMaximum)
+	go one.work()
 	one.run(ctx)
 	stored.save()
 }
