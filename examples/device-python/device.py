@@ -11,11 +11,15 @@ Needs one package: paho-mqtt, 1.6 or 2 (Debian: python3-paho-mqtt). Sections in 
 
 import json
 import os
+import queue
 import random
 import re
+import select
 import signal
+import socket
 import ssl
 import sys
+import threading
 import time
 import uuid
 from datetime import datetime, timezone
@@ -46,15 +50,18 @@ REMEMBER_S = 600
 LONGEST_LIFE_S = 30 * 86400
 # With more answers than this, the device forgets the oldest.
 MAX_ANSWERS = 1000
-# How long it waits for CONNACK and SUBACK, and a goodbye for its PUBACKs.
+# With more messages than this that wait for their work, the device refuses others.
+MAX_WAITING = 1000
+# How long it waits for CONNACK and SUBACK, a goodbye for its PUBACKs, and the end of the program for work.
 ANSWER_S = 20
 GOODBYE_S = 10
+WORK_S = 10
 
 
 def perform(message, progress):
     """
-    Does what a message asks, and returns the payload of the answer. If it raises, the message becomes `failed`. It runs in the
-    thread of the connection: put work that lasts longer than some seconds into a thread of its own.
+    Does what a message asks, and returns the payload of the answer. If it raises, the message becomes `failed`. It runs in a thread
+    of its own, for one message at a time, and may take as long as it needs.
     """
     if message.get("directive") == "demo:ping":
         return {"pong": message.get("payload")}
@@ -162,14 +169,70 @@ class Answers:
             print(f"{self.path} cannot be written: {error.strerror}; after a restart a repeat would be done again", flush=True)
 
 
+class Worker:
+    """
+    Does the work in a thread of its own, while the connection lives and when it is lost. paho's client belongs to the thread of the
+    connection: that one takes the results, and is woken by a byte on `wake`.
+    """
+
+    def __init__(self):
+        # The ids of the messages that wait or are at work.
+        self.ids = set()
+        self.waiting = queue.Queue(MAX_WAITING)
+        self.results = queue.Queue(MAX_WAITING)
+        self.wake, self.alarm = socket.socketpair()
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self):
+        while True:
+            message = self.waiting.get()
+            self.hand_over(message, answer_to(message, lambda text: self.hand_over(message, text, is_answer=False)))
+
+    def hand_over(self, message, text, is_answer=True):
+        self.results.put((message, text, is_answer))
+        self.alarm.send(b".")
+
+    def add(self, message):
+        if self.waiting.full():
+            return False
+        self.ids.add(message["message_id"])
+        self.waiting.put(message)
+        return True
+
+    def take(self):
+        """The results that are there, each a message, a text, and whether that is the answer."""
+        while not self.results.empty():
+            self.wake.recv(1)
+            message, text, is_answer = self.results.get()
+            if is_answer:
+                self.ids.discard(message["message_id"])
+            yield message, text, is_answer
+
+
+def answer_to(message, publish):
+    about = {"in_response_to": message["message_id"]}
+    try:
+        result = perform(message, lambda payload: publish(envelope("message-progress", **about, payload=payload)))
+        return envelope("message-response", **about, payload=result)
+    except Exception as error:
+        return error_about(message, str(error))
+
+
+def error_about(message, details):
+    return envelope("message-error", in_response_to=message["message_id"], payload={"details": details})
+
+
 class Device:
     def __init__(self, url, client_id, answers):
         self.url = urlsplit(url)
         self.client_id = client_id
         self.answers = answers
+        self.worker = Worker()
         self.in_topic = f"redhat/insights/in/{client_id}"
         self.out_topic = f"redhat/insights/out/{client_id}"
         self.stopping = False
+        # The end of the program waits for work until then.
+        self.work_end = None
         # Failed attempts: each one makes the next pause longer.
         self.attempts = 0
         # When this connection got its SUBACK, and how many connections in a row ended soon after that.
@@ -190,6 +253,7 @@ class Device:
                 self.connect_once()
             except OSError as error:
                 self.log(f"no connection: {error}")
+            self.handshake_id = None
             if self.connected_at is not None and time.monotonic() - self.connected_at > HEALTHY_S:
                 self.attempts = 0
                 self.losses = 0
@@ -205,10 +269,12 @@ class Device:
     def sleep(self, seconds):
         end = time.monotonic() + seconds
         while not self.stopping and time.monotonic() < end:
-            time.sleep(0.1)
+            select.select([self.worker.wake], [], [], 0.1)
+            self.deliver()
 
     def stop(self, *_):
         self.stopping = True
+        self.work_end = time.monotonic() + WORK_S
 
     def connect_once(self):
         """Returns when the connection has ended. Each connection has a client of its own: paho would repeat publishes of the last one."""
@@ -216,19 +282,38 @@ class Device:
         self.in_flight = {}
         self.handshake_id = None
         self.client.connect(self.url.hostname, self.url.port or (8883 if self.is_tls() else 1883), KEEP_ALIVE_S)
+        # A PUBACK and an answer are small, and must not wait for each other.
+        self.client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end = time.monotonic() + ANSWER_S
         result = mqtt.MQTT_ERR_SUCCESS
         while result == mqtt.MQTT_ERR_SUCCESS:
-            if self.stopping or self.wait is not None:
+            if self.wait is not None or self.stopping and (not self.worker.ids or time.monotonic() > self.work_end):
                 return self.say_goodbye()
             if self.handshake_id is None and time.monotonic() > end:
                 self.client.disconnect()
                 return self.log(f"no connection: no CONNACK and SUBACK in {ANSWER_S} s")
-            result = self.client.loop(timeout=0.1)
+            result = self.loop()
+            self.deliver()
         self.log(f"the connection has ended: {mqtt.error_string(result)}")
         self.losses += self.handshake_id is not None
         if self.losses > 1:
             self.log("it ended soon after connecting, again: is there another program with the same client id?")
+
+    def loop(self):
+        """One turn of the connection, as paho's loop() does it, that the worker can wake."""
+        wire = self.client.socket()
+        if wire is None:
+            return mqtt.MQTT_ERR_CONN_LOST
+        # TLS may have read more from the network than it has handed over.
+        timeout = 0 if self.is_tls() and wire.pending() else 0.1
+        wanted = [wire] if self.client.want_write() else []
+        readable, writable, _ = select.select([wire, self.worker.wake], wanted, [], timeout)
+        result = mqtt.MQTT_ERR_SUCCESS
+        if wire in readable or timeout == 0:
+            result = self.client.loop_read()
+        if wire in writable and result == mqtt.MQTT_ERR_SUCCESS:
+            result = self.client.loop_write()
+        return result or self.client.loop_misc()
 
     def is_tls(self):
         return self.url.scheme in ("mqtts", "ssl", "tls")
@@ -248,20 +333,27 @@ class Device:
         client.on_connect = self.on_connect
         client.on_subscribe = self.on_subscribe
         client.on_message = self.on_message
-        client.on_publish = lambda _client, _userdata, packet_id, *_: self.on_puback(packet_id)
+        client.on_publish = self.on_puback
         return client
 
-    def publish(self, text, retain=False, answers=None):
-        """`answers`: the id of the message that it answers"""
+    def publish(self, text, retain=False, key=None):
+        """`key`: the id of the message that it answers, or that of the handshake"""
         packet_id = self.client.publish(self.in_topic, text, qos=1, retain=retain).mid
-        self.in_flight[packet_id] = answers
+        self.in_flight[packet_id] = key
 
     def publish_answer(self, message_id):
         self.answers.mark(message_id, unsent=True)
-        self.publish(self.answers.get(message_id), answers=message_id)
+        if self.handshake_id is not None:
+            self.publish(self.answers.get(message_id), key=message_id)
 
-    def on_puback(self, packet_id):
-        self.answers.mark(self.in_flight.pop(packet_id, None), unsent=False)
+    def on_puback(self, _client, _userdata, packet_id, reason=None, *_):
+        """ "Connecting": with an error, an answer is sent again after the next handshake. paho 1.6 does not pass the reason on."""
+        key = self.in_flight.pop(packet_id, None)
+        if reason is None or reason.value < 128:
+            return self.answers.mark(key, unsent=False)
+        self.log(f"the broker refuses a message: {reason}")
+        if key == self.handshake_id:
+            self.wait = 0
 
     # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
     def on_connect(self, client, _userdata, _flags, reason, *_):
@@ -278,7 +370,7 @@ class Device:
         self.connected_at = time.monotonic()
         self.handshake_id = str(uuid.uuid4())
         facts = {"canonical_facts": {"fqdn": f"{self.client_id}.example.com", "ip_addresses": ["192.0.2.1"]}}
-        self.publish(envelope("host-handshake", message_id=self.handshake_id, payload=facts), retain=True)
+        self.publish(envelope("host-handshake", message_id=self.handshake_id, payload=facts), retain=True, key=self.handshake_id)
         for message_id in self.answers.unsent():
             self.publish_answer(message_id)
         self.log("connected")
@@ -288,7 +380,7 @@ class Device:
             message = json.loads(packet.payload)
         except ValueError:
             return
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or message.get("version") != 1:
             return
         payload = message.get("payload")
         if message.get("type") == "message" and isinstance(message.get("message_id"), str):
@@ -309,20 +401,26 @@ class Device:
     def handle(self, message):
         """ "What a client must do", 4: do it once, and send the same answer each time that the message comes."""
         message_id = message["message_id"]
-        if self.answers.get(message_id) is None:
+        if self.answers.get(message_id) is not None:
+            self.publish_answer(message_id)
+        # A repeat of what is at work is answered when that is done.
+        elif message_id not in self.worker.ids:
             self.log(f"message {message.get('directive')} {json.dumps(message.get('payload'))}")
-            answer = self.answer_to(message)
-            # Before it is sent: a crash between the two must not do the message again.
-            self.answers.put(message_id, remember_until(message), answer)
-        self.publish_answer(message_id)
+            if not self.worker.add(message):
+                self.finish(message, error_about(message, "too many messages wait for their work"))
 
-    def answer_to(self, message):
-        about = {"in_response_to": message["message_id"]}
-        try:
-            progress = lambda payload: self.publish(envelope("message-progress", **about, payload=payload))
-            return envelope("message-response", **about, payload=perform(message, progress))
-        except Exception as error:
-            return envelope("message-error", **about, payload={"details": str(error)})
+    def finish(self, message, answer):
+        # Before it is sent: a crash between the two must not do the message again.
+        self.answers.put(message["message_id"], remember_until(message), answer)
+        self.publish_answer(message["message_id"])
+
+    def deliver(self):
+        """What the worker has done, also while there is no connection."""
+        for message, text, is_answer in self.worker.take():
+            if is_answer:
+                self.finish(message, text)
+            elif self.handshake_id is not None:
+                self.publish(text)
 
     def say_goodbye(self):
         """ "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT."""

@@ -22,9 +22,10 @@ const LONGEST_LIFE_MS = 30 * 86_400_000;
 /** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
-/** How long it waits for CONNACK and SUBACK, and a goodbye for its PUBACKs. */
+/** How long it waits for CONNACK and SUBACK, a goodbye for its PUBACKs, and the end of the program for work. */
 const ANSWER_MS = 20_000;
 const GOODBYE_MS = 10_000;
+const WORK_MS = 10_000;
 /** After a connection that lasted longer than this, the pauses begin with the first one again. */
 const HEALTHY_MS = 60_000;
 /** `never` lasts until an operator ends it. The device is not notified of that, so it reconnects at this interval. */
@@ -46,6 +47,8 @@ const LONGEST_TIMER_MS = 86_400_000;
 export class Device {
   /** By the ids of their messages, which the service may send twice. @type {Map<string, Remembered>} */
   #answers = new Map();
+  /** @type {Set<Promise<void>>} */
+  #atWork = new Set();
   #handshakeId = '';
   #connectedAt = Infinity;
   #attempts = 0;
@@ -144,9 +147,14 @@ export class Device {
   /** @param {string} text */
   async #receive(text) {
     const message = parse(text);
-    switch (message?.type) {
-      case 'message':
-        return this.#handle(message);
+    if (message?.version !== 1) return;
+    switch (message.type) {
+      case 'message': {
+        if (typeof message.message_id !== 'string') return;
+        const work = this.#handle(message).finally(() => this.#atWork.delete(work));
+        this.#atWork.add(work);
+        return work;
+      }
       case 'force-disconnect': {
         const after = message.payload?.reconnect_after;
         this.log(`asked to disconnect, and to reconnect after ${after}`);
@@ -233,8 +241,13 @@ export class Device {
   async #send(remembered) {
     remembered.unsent = true;
     if (!this.client.connected) return;
-    await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
-    delete remembered.unsent;
+    try {
+      await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
+      delete remembered.unsent;
+    } catch (error) {
+      // No PUBACK, or one with an error.
+      this.log(`answer: ${wordsOf(error)}`);
+    }
   }
 
   /** @param {any} message @returns {Promise<string>} the answer */
@@ -290,6 +303,8 @@ export class Device {
   async stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    if (this.client.connected && !(await endsWithin(WORK_MS, Promise.allSettled(this.#atWork))))
+      this.log(`work was not done in ${WORK_MS / 1000} s`);
     if (!this.client.disconnecting) await this.#leave();
     this.#saveAnswers();
   }
