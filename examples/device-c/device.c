@@ -6,7 +6,7 @@
  * MQTT_URL may carry a user and a password: mqtts://user:password@broker.example.com:8883. With mqtts the certificate is checked against
  * the authorities of the system, or those in the file that SSL_CERT_FILE names. STATE_DIR is the folder of the answers.
  *
- * It has one thread, and needs libmosquitto and cJSON. Sections in the comments are those of docs/protocol.md.
+ * It has one thread (see keep_alive()), and needs libmosquitto and cJSON. Sections in the comments are those of docs/protocol.md.
  */
 #define _GNU_SOURCE
 #include <cjson/cJSON.h>
@@ -33,7 +33,9 @@ enum {
   LONGEST_LIFE_S = 30 * 86400,  /* How long a message of release 0.1.0 may live, which does not say when it expires. */
   MAX_ANSWERS = 1000,           /* With more answers than this, the device forgets the oldest. */
   ANSWER_S = 20,                /* How long it waits for CONNACK and SUBACK, */
-  GOODBYE_S = 10,               /* and a goodbye for its PUBACKs. */
+  GOODBYE_S = 10,               /* a goodbye for its PUBACKs, */
+  WORK_S = 10,                  /* and the end of the program for work that waits. */
+  MAX_WAITING = 1000,           /* With more messages than this that wait for their work, the device refuses others. */
   LOOP_MS = 100,
 };
 
@@ -46,6 +48,7 @@ static struct {
   char *host, *user, *password;
   char in_topic[320], out_topic[320], answers_path[PATH_MAX], new_path[PATH_MAX + 8];
   cJSON *answers;               /* {id, until, answer}, the oldest first: also the content of the file, in all example devices */
+  cJSON *waiting;               /* messages that wait for their work; the first may be at work */
   int in_flight;                /* publishes of this connection without a PUBACK */
   int attempts;                 /* failed ones: each makes the next pause longer */
   double connected_at;          /* when the broker accepted this connection; INFINITY before that */
@@ -147,8 +150,11 @@ static int publish(struct mosquitto *client, const char *text, bool retain) {
 /* Frees the text. */
 static void publish_and_free(struct mosquitto *client, char *text, bool retain) { publish(client, text, retain); free(text); }
 
-/* Does what a message asks. Returns the payload of the answer, or NULL with `error`: then the message becomes `failed`. Work that
- * lasts longer than some seconds belongs in a thread of its own: this one keeps the connection alive. */
+/* For work that lasts long: sends what was published, and takes what comes. */
+static void keep_alive(struct mosquitto *client) { mosquitto_loop(client, 0, 1); }
+
+/* Does what a message asks. Returns the payload of the answer, or NULL with `error`: then the message becomes `failed`. There is one
+ * thread: work that lasts longer than 10 seconds calls keep_alive() at least that often. */
 static cJSON *perform(struct mosquitto *client, const cJSON *message, char *error, size_t error_size) {
   const char *directive = text_of(message, "directive");
   cJSON *result = cJSON_CreateObject();
@@ -159,6 +165,7 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
     cJSON *progress = cJSON_CreateObject();
     cJSON_AddNumberToObject(progress, "percent", 50);
     publish_and_free(client, envelope("message-progress", new_uuid().text, text_of(message, "message_id"), progress), false);
+    keep_alive(client);
     cJSON_AddBoolToObject(result, "done", true);
   } else {
     snprintf(error, error_size, "this device cannot do %.200s; it can do demo:ping and demo:work", directive == NULL ? "that" : directive);
@@ -227,30 +234,56 @@ static void publish_answer(struct mosquitto *client, cJSON *entry) {
   cJSON_AddTrueToObject(entry, "unsent")->valueint = publish(client, text_of(entry, "answer"), false);
 }
 
-/* "What a client must do", 4: do it once, and send the same answer each time that the message comes. */
-static void handle_message(struct mosquitto *client, const cJSON *message) {
+/* The element whose `member` is the id; NULL if there is none. */
+static cJSON *find(const cJSON *array, const char *member, const char *id) {
+  cJSON *one;
+  cJSON_ArrayForEach(one, array) if (strcmp(text_of(one, member), id) == 0) return one;
+  return NULL;
+}
+
+/* Stores and publishes the answer; with `payload` NULL a message-error. */
+static void answer(struct mosquitto *client, const cJSON *message, cJSON *payload, const char *error) {
   const char *message_id = text_of(message, "message_id");
-  cJSON *entry, *known = NULL;
-  if (message_id == NULL) return;
-  cJSON_ArrayForEach(entry, device.answers) if (strcmp(text_of(entry, "id"), message_id) == 0) known = entry;
-  if (known == NULL) {
-    char error[300];
-    say("message %s", text_of(message, "directive"));
-    cJSON *payload = perform(client, message, error, sizeof error);
-    const char *type = payload == NULL ? "message-error" : "message-response";
-    if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
-    char *text = envelope(type, new_uuid().text, message_id, payload);
-    known = cJSON_CreateObject();
-    cJSON_AddStringToObject(known, "id", message_id);
-    cJSON_AddNumberToObject(known, "until", remember_until(message));
-    cJSON_AddStringToObject(known, "answer", text);
-    cJSON_AddTrueToObject(known, "unsent");
-    free(text);
-    cJSON_AddItemToArray(device.answers, known);
-    forget_old();
-    save_answers(); /* Before it is sent: a crash between the two must not do the message again. */
+  const char *type = payload == NULL ? "message-error" : "message-response";
+  if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
+  char *text = envelope(type, new_uuid().text, message_id, payload);
+  cJSON *entry = cJSON_CreateObject();
+  cJSON_AddStringToObject(entry, "id", message_id);
+  cJSON_AddNumberToObject(entry, "until", remember_until(message));
+  cJSON_AddStringToObject(entry, "answer", text);
+  cJSON_AddTrueToObject(entry, "unsent");
+  free(text);
+  cJSON_AddItemToArray(device.answers, entry);
+  forget_old();
+  save_answers(); /* Before it is sent: a crash between the two must not do the message again. */
+  publish_answer(client, entry);
+}
+
+/* "What a client must do", 4: do it once, and send the same answer each time that the message comes. A repeat of what waits or is at
+ * work is answered when that is done. Takes over the message. */
+static void receive_message(struct mosquitto *client, cJSON *message) {
+  const char *message_id = text_of(message, "message_id");
+  cJSON *known = message_id == NULL ? NULL : find(device.answers, "id", message_id);
+  if (known != NULL) publish_answer(client, known);
+  else if (message_id != NULL && find(device.waiting, "message_id", message_id) == NULL) {
+    if (cJSON_GetArraySize(device.waiting) < MAX_WAITING) {
+      cJSON_AddItemToArray(device.waiting, message);
+      return;
+    }
+    answer(client, message, NULL, "too many messages wait for their work");
   }
-  publish_answer(client, known);
+  cJSON_Delete(message);
+}
+
+/* Not in a callback, so that progress is sent at once, and keep_alive() may receive more. */
+static void work(struct mosquitto *client) {
+  const cJSON *message = cJSON_GetArrayItem(device.waiting, 0);
+  if (message == NULL) return;
+  char error[300];
+  const char *directive = text_of(message, "directive");
+  say("message %s", directive == NULL ? "without a directive" : directive);
+  answer(client, message, perform(client, message, error, sizeof error), error);
+  cJSON_DeleteItemFromArray(device.waiting, 0);
 }
 
 static void on_publish(struct mosquitto *client, void *data, int packet_id) {
@@ -294,7 +327,11 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
   cJSON *message = cJSON_ParseWithLength(packet->payload, (size_t)packet->payloadlen);
   const char *type = text_of(message, "type");
   const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
-  if (type != NULL && strcmp(type, "message") == 0) handle_message(client, message);
+  if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(message, "version")) != 1) type = NULL; /* "What a client must do", 7 */
+  if (type != NULL && strcmp(type, "message") == 0) {
+    receive_message(client, message);
+    return;
+  }
   if (type != NULL && strcmp(type, "force-disconnect") == 0) {
     const char *after = text_of(payload, "reconnect_after");
     say("asked to disconnect, and to reconnect after %s", after == NULL ? "a pause" : after);
@@ -337,6 +374,7 @@ static void connect_once(void) {
   mosquitto_will_set(client, device.in_topic, (int)strlen(will), will, 1, true);
   free(will);
   if (device.user != NULL) mosquitto_username_pw_set(client, device.user, device.password);
+  mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
   if (device.tls) mosquitto_int_option(client, MOSQ_OPT_TLS_USE_OS_CERTS, 1);
   mosquitto_connect_callback_set(client, on_connect);
   mosquitto_subscribe_callback_set(client, on_subscribe);
@@ -346,10 +384,14 @@ static void connect_once(void) {
   double end = seconds_of(CLOCK_MONOTONIC) + ANSWER_S;
   while (result == MOSQ_ERR_SUCCESS && !stopping && device.wait_s < 0) {
     if (*device.handshake_id.text == '\0' && seconds_of(CLOCK_MONOTONIC) > end) break;
-    result = mosquitto_loop(client, LOOP_MS, 1);
+    result = mosquitto_loop(client, cJSON_GetArraySize(device.waiting) > 0 ? 0 : LOOP_MS, 1);
+    if (result == MOSQ_ERR_SUCCESS && *device.handshake_id.text != '\0') work(client);
   }
   if (result == MOSQ_ERR_SUCCESS) {
     if (!stopping && device.wait_s < 0) say("no connection: no CONNACK and SUBACK in %d s", ANSWER_S);
+    double work_end = seconds_of(CLOCK_MONOTONIC) + WORK_S;
+    while (stopping && *device.handshake_id.text != '\0' && cJSON_GetArraySize(device.waiting) > 0 && seconds_of(CLOCK_MONOTONIC) < work_end)
+      work(client);
     say_goodbye(client);
   } else {
     bool online = *device.handshake_id.text != '\0';
@@ -411,6 +453,7 @@ int main(void) {
   snprintf(device.answers_path, sizeof device.answers_path, "%s/%s.answers.json", setting("STATE_DIR", "."), device.id);
   snprintf(device.new_path, sizeof device.new_path, "%s.new", device.answers_path);
   load_answers();
+  device.waiting = cJSON_CreateArray();
   signal(SIGPIPE, SIG_IGN);
   struct sigaction action = {.sa_handler = on_signal};
   sigaction(SIGTERM, &action, NULL);
@@ -426,6 +469,7 @@ int main(void) {
   }
   save_answers();
   cJSON_Delete(device.answers);
+  cJSON_Delete(device.waiting);
   mosquitto_lib_cleanup();
   return 0;
 }
