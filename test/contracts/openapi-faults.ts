@@ -62,6 +62,11 @@ function faultsOfOperation(document: OpenApi, operation: Operation): string[] {
     ...(scope?.startsWith('cluster:') && !('404' in responses)
       ? [`${id}: lacks the 404 of callers of an account`]
       : []),
+    ...('400' in responses ? [] : [`${id}: lacks the 400 of a request that cannot be read`]),
+    ...(parameters.every((one) => one.in !== 'path') || '414' in responses
+      ? []
+      : [`${id}: lacks the 414 of a long path`]),
+    ...Object.entries(responses).flatMap(([status, response]) => faultsOfLinks(document, `${id} ${status}`, response)),
     ...parameters.flatMap(({ name, description, schema = {} }) => [
       ...(description ? [] : [`${id} ${name}: has no description`]),
       ...faultsOfSchema(`${id} ${name}`, schema, 'request', false),
@@ -78,7 +83,8 @@ function faultsOfOperation(document: OpenApi, operation: Operation): string[] {
   ];
 }
 
-type Headers = NonNullable<Operation['responses'][string]['headers']>;
+type Response = Operation['responses'][string];
+type Headers = NonNullable<Response['headers']>;
 
 function faultsOfHeaders({ components }: OpenApi, where: string, headers: Headers): string[] {
   const shown = Object.entries(headers).map(([name, { $ref, description }]) =>
@@ -89,6 +95,26 @@ function faultsOfHeaders({ components }: OpenApi, where: string, headers: Header
     ...shown.filter(({ description }) => !description).map(({ name }) => `${where} ${name}: has no description`),
     ...needed.filter((name) => !(name in headers)).map((name) => `${where}: has no header ${name}`),
   ];
+}
+
+/** A link names an operation, its parameters, and members of the response that has the link. */
+function faultsOfLinks(document: OpenApi, where: string, { links = {}, content = {} }: Response): string[] {
+  const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  const body = content['application/json']?.schema;
+  const { properties = {} } = document.components.schemas[nameOf(body?.$ref ?? '')] ?? {};
+  return Object.entries(links).flatMap(([name, { operationId, parameters, description }]) => {
+    const target = operations.find((operation) => operation.operationId === operationId);
+    const taken = target === undefined ? [] : parametersOf(document, target).map((one) => one.name);
+    const members = Object.values(parameters).flatMap((value) => /^\$response\.body#\/(.*)$/.exec(value)?.[1] ?? []);
+    return [
+      ...(description ? [] : ['has no description']),
+      ...(target === undefined ? [`leads to no operation: ${operationId}`] : []),
+      ...Object.keys(parameters)
+        .filter((one) => !taken.includes(one))
+        .map((one) => `${operationId} does not take ${one}`),
+      ...members.filter((member) => !(member in properties)).map((member) => `the response has no ${member}`),
+    ].map((fault) => `${where} link ${name}: ${fault}`);
+  });
 }
 
 function faultsOfContent(document: OpenApi, where: string, { schema, example, examples = {} }: Content): string[] {

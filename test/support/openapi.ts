@@ -56,6 +56,12 @@ interface Header {
   description?: string;
 }
 
+interface Link {
+  operationId: string;
+  parameters: Record<string, string>;
+  description?: string;
+}
+
 export interface Operation {
   operationId: string;
   summary?: string;
@@ -67,7 +73,12 @@ export interface Operation {
   requestBody?: { description?: string; required?: boolean; content: Record<string, Content> };
   responses: Record<
     string,
-    { description?: string; headers?: Record<string, Header>; content?: Record<string, Content> }
+    {
+      description?: string;
+      headers?: Record<string, Header>;
+      content?: Record<string, Content>;
+      links?: Record<string, Link>;
+    }
   >;
 }
 

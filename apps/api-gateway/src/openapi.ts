@@ -60,8 +60,11 @@ function head(publicUrl: string): Omit<OpenAPIObject, 'paths'> {
         'Responses may get further members, and their enums further values, with any release. Members of requests that are not ' +
         'known are refused, as are query parameters of operations that have some. What a later release is to remove is marked as ' +
         'deprecated for at least one minor release before.\n\n' +
-        'Errors are problem details (RFC 9457); `type` says which kind. While the number of requests is limited, each ' +
-        'response has the header `RateLimit-Policy`.',
+        'Errors are problem details (RFC 9457); `type` says which kind. Each operation names those that it may answer with. Besides ' +
+        'them, a request may get 404 if its path is not served, 405 with `Allow` if the path has other methods, 408 if it does not ' +
+        'arrive within `REQUEST_TIMEOUT`, 413 if an operation that takes no body gets a large one, 417 if it expects anything but ' +
+        '`100-continue`, and 431 if its headers are too large.\n\n' +
+        'While the number of requests is limited, each response has the header `RateLimit-Policy`.',
     )
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')

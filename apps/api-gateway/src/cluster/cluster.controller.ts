@@ -8,6 +8,7 @@ import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import { Problem, Problems } from '../http/problem.js';
+import { LINKS_OF_SWEEP } from '../openapi/links.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
 import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
 import { RequestedSweepBody, SweepBody, SweepIdParam, toRequestedSweepBody, toSweepBody } from './sweep.dto.js';
@@ -65,6 +66,7 @@ export class ClusterController {
     description:
       'A sweep follows; `Location` is the path of its progress. Further requests before it begins get the same sweep.',
     headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
+    links: LINKS_OF_SWEEP,
   })
   @Problems('not-found')
   async startSweep(@Res({ passthrough: true }) reply: FastifyReply): Promise<RequestedSweepBody> {
@@ -96,7 +98,7 @@ export class ClusterController {
     description: 'Its progress, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
   })
   @ApiOkResponse({ standardSchema: RequestedSweepBody, description: 'The sweep.' })
-  @Problems('not-found', 'invalid')
+  @Problems('uri-too-long', 'not-found', 'invalid')
   async getSweep(@Param('sweep_id', { schema: SweepIdParam }) sweepId: string): Promise<RequestedSweepBody> {
     const found = await this.sweeps.find(sweepId.toLowerCase());
     if (found === undefined) throw new Problem('not-found', `no sweep "${sweepId}" is kept`);

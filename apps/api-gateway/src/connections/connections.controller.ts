@@ -10,6 +10,7 @@ import { Requires } from '../access/scopes.js';
 import { Problems, unknownConnection } from '../http/problem.js';
 import { SummaryBody, toSummaryBody } from '../http/summary.dto.js';
 import { ClientIdParam } from '../http/validation.js';
+import { LINKS_OF_CONNECTION } from '../openapi/links.js';
 import { ConnectionCommands } from './connection-commands.js';
 import {
   CONNECTION_CURSOR,
@@ -75,8 +76,8 @@ export class ConnectionsController {
     summary: 'One connection',
     description: 'The state of a client, and the facts of its last accepted handshake.',
   })
-  @ApiOkResponse({ standardSchema: ConnectionBody, description: 'The connection.' })
-  @Problems('unknown-connection', 'invalid')
+  @ApiOkResponse({ standardSchema: ConnectionBody, description: 'The connection.', links: LINKS_OF_CONNECTION })
+  @Problems('uri-too-long', 'unknown-connection', 'invalid')
   async getConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @RequestCaller() { account }: Caller,
@@ -100,7 +101,15 @@ export class ConnectionsController {
     standardSchema: ForcedOffBody,
     description: 'The refusal is in force, and the client is being notified.',
   })
-  @Problems('unknown-connection', 'conflict', 'invalid', 'malformed-json', 'too-large', 'unsupported-media-type')
+  @Problems(
+    'uri-too-long',
+    'unknown-connection',
+    'conflict',
+    'invalid',
+    'malformed-json',
+    'too-large',
+    'unsupported-media-type',
+  )
   async forceDisconnect(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: ForceDisconnectBody }) body: ForceDisconnectBody,
@@ -123,7 +132,7 @@ export class ConnectionsController {
       'If the client keeps changing its state, this may take longer than the request can wait.',
   })
   @ApiOkResponse({ standardSchema: VerificationBody, description: 'What the comparison has found.' })
-  @Problems('unknown-connection', 'invalid')
+  @Problems('uri-too-long', 'unknown-connection', 'invalid')
   async verifyConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @RequestCaller() { account }: Caller,
@@ -147,7 +156,7 @@ export class ConnectionsController {
     description: 'Ends the refusal window of a force-disconnect, if there is one.',
   })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
-  @Problems('unknown-connection', 'invalid')
+  @Problems('uri-too-long', 'unknown-connection', 'invalid')
   async liftRefusal(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @RequestCaller() { account }: Caller,
@@ -163,7 +172,7 @@ export class ConnectionsController {
     description: 'Removes it from the registry. A connection that is online is not forgotten: 409.',
   })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })
-  @Problems('unknown-connection', 'conflict', 'invalid')
+  @Problems('uri-too-long', 'unknown-connection', 'conflict', 'invalid')
   async forgetConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @RequestCaller() { account }: Caller,

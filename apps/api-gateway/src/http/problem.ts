@@ -121,6 +121,7 @@ export const ProblemBody = z
 
 /** Problems that every operation may answer with. */
 const OF_EVERY_OPERATION: readonly ProblemKind[] = [
+  'bad-request',
   'unauthenticated',
   'forbidden',
   'rate-limited',

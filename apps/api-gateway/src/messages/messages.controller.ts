@@ -19,6 +19,7 @@ import { gatewayStops } from '../http/availability.js';
 import { Problem, Problems, unknownConnection } from '../http/problem.js';
 import { IdempotencyKey, PreferredWait, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
+import { LINKS_OF_ACCEPTED } from '../openapi/links.js';
 import { FinalWaits } from './final-waits.js';
 import { MessageSender } from './message-sender.js';
 import { acceptedAudit, sendBatch, type Accepted } from './message-batch.js';
@@ -92,6 +93,7 @@ export class MessagesController {
     standardSchema: AcceptedMessageBody,
     description: 'Stored; `Location` is the path under which its status can be read.',
     headers: { ...ACCEPTED_HEADERS, ...PREFERENCE_APPLIED },
+    links: LINKS_OF_ACCEPTED,
   })
   @ApiOkResponse({
     standardSchema: MessageBody,
@@ -99,6 +101,7 @@ export class MessagesController {
     headers: { ...ACCEPTED_HEADERS, ...PREFERENCE_APPLIED },
   })
   @Problems(
+    'uri-too-long',
     'malformed-json',
     'unknown-connection',
     'client-offline',
@@ -172,7 +175,7 @@ export class MessagesController {
       'long histories, a page may have fewer items than its limit, and a next page may follow.',
   })
   @ApiOkResponse({ standardSchema: MessagePageBody, description: 'A page of messages.' })
-  @Problems('unknown-connection', 'invalid')
+  @Problems('uri-too-long', 'unknown-connection', 'invalid')
   async listMessages(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Query({ schema: MessageListQuery }) { status, limit, cursor }: MessageListQuery,
@@ -205,7 +208,7 @@ export class MessagesController {
     description: 'The message; after `Prefer: wait=N` as it is then, final or not.',
     headers: PREFERENCE_APPLIED,
   })
-  @Problems('unknown-message', 'invalid')
+  @Problems('uri-too-long', 'unknown-message', 'invalid')
   async readMessage(
     @Param('message_id', { schema: MessageIdParam }) messageId: string,
     @PreferredWait() seconds: number | undefined,
@@ -235,7 +238,7 @@ export class MessagesController {
     description: 'It is not sent. A message that is being published, or is final, stays as it is: 409.',
   })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })
-  @Problems('unknown-message', 'conflict', 'invalid')
+  @Problems('uri-too-long', 'unknown-message', 'conflict', 'invalid')
   async cancelMessage(
     @Param('message_id', { schema: MessageIdParam }) messageId: string,
     @RequestCaller() { account }: Caller,

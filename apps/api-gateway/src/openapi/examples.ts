@@ -287,7 +287,7 @@ const DETAILS: Readonly<Record<ProblemKind, string>> = {
   'client-offline': 'the client is offline, and the message asks not to be held',
   conflict: 'the message is sent and can no longer be cancelled',
   'too-large': 'the payload is larger than 262144 bytes',
-  'uri-too-long': 'a part of the path is too long',
+  'uri-too-long': 'an id in the path is longer than any that exists',
   'unsupported-media-type': 'send the body as application/json',
   'expectation-failed': 'only the expectation 100-continue is met',
   invalid: '/directive: must not be blank',

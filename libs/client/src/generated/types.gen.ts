@@ -1854,6 +1854,10 @@ export type GetClusterData = {
 
 export type GetClusterErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -1905,6 +1909,10 @@ export type StartSweepData = {
 
 export type StartSweepErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -1955,6 +1963,10 @@ export type GetLatestSweepData = {
 };
 
 export type GetLatestSweepErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
@@ -2012,6 +2024,10 @@ export type GetSweepData = {
 
 export type GetSweepErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2023,6 +2039,10 @@ export type GetSweepErrors = {
      * No such resource (`not-found`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2075,6 +2095,10 @@ export type ListDeadLettersData = {
 };
 
 export type ListDeadLettersErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
@@ -2192,6 +2216,10 @@ export type ListConnectionsData = {
 
 export type ListConnectionsErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2242,6 +2270,10 @@ export type SummarizeConnectionsData = {
 };
 
 export type SummarizeConnectionsErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
@@ -2295,6 +2327,10 @@ export type ForgetConnectionData = {
 
 export type ForgetConnectionErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2310,6 +2346,10 @@ export type ForgetConnectionErrors = {
      * Not possible in the present state (`conflict`)
      */
     409: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2359,6 +2399,10 @@ export type GetConnectionData = {
 
 export type GetConnectionErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2370,6 +2414,10 @@ export type GetConnectionErrors = {
      * The client never registered (`unknown-connection`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2419,7 +2467,7 @@ export type ForceDisconnectData = {
 
 export type ForceDisconnectErrors = {
     /**
-     * The body is not JSON (`malformed-json`)
+     * The body is not JSON (`malformed-json`); The request cannot be understood (`bad-request`)
      */
     400: Problem;
     /**
@@ -2442,6 +2490,10 @@ export type ForceDisconnectErrors = {
      * The payload is too large (`too-large`)
      */
     413: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The body must be application/json (`unsupported-media-type`)
      */
@@ -2495,6 +2547,10 @@ export type VerifyConnectionData = {
 
 export type VerifyConnectionErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2506,6 +2562,10 @@ export type VerifyConnectionErrors = {
      * The client never registered (`unknown-connection`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2555,6 +2615,10 @@ export type LiftRefusalData = {
 
 export type LiftRefusalErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2566,6 +2630,10 @@ export type LiftRefusalErrors = {
      * The client never registered (`unknown-connection`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2626,6 +2694,10 @@ export type StreamEventsData = {
 };
 
 export type StreamEventsErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
@@ -2699,6 +2771,10 @@ export type SearchMessagesData = {
 
 export type SearchMessagesErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2750,7 +2826,7 @@ export type SendMessagesData = {
 
 export type SendMessagesErrors = {
     /**
-     * The body is not JSON (`malformed-json`)
+     * The body is not JSON (`malformed-json`); The request cannot be understood (`bad-request`)
      */
     400: Problem;
     /**
@@ -2831,6 +2907,10 @@ export type ListMessagesData = {
 
 export type ListMessagesErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2842,6 +2922,10 @@ export type ListMessagesErrors = {
      * The client never registered (`unknown-connection`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -2899,7 +2983,7 @@ export type SendMessageData = {
 
 export type SendMessageErrors = {
     /**
-     * The body is not JSON (`malformed-json`)
+     * The body is not JSON (`malformed-json`); The request cannot be understood (`bad-request`)
      */
     400: Problem;
     /**
@@ -2922,6 +3006,10 @@ export type SendMessageErrors = {
      * The payload is too large (`too-large`)
      */
     413: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The body must be application/json (`unsupported-media-type`)
      */
@@ -2979,6 +3067,10 @@ export type CancelMessageData = {
 
 export type CancelMessageErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -2994,6 +3086,10 @@ export type CancelMessageErrors = {
      * Not possible in the present state (`conflict`)
      */
     409: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -3047,6 +3143,10 @@ export type ReadMessageData = {
 
 export type ReadMessageErrors = {
     /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
+    /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
     401: Problem;
@@ -3058,6 +3158,10 @@ export type ReadMessageErrors = {
      * No such message is kept (`unknown-message`)
      */
     404: Problem;
+    /**
+     * The path is too long (`uri-too-long`)
+     */
+    414: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -3101,6 +3205,10 @@ export type GetStatsData = {
 };
 
 export type GetStatsErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
@@ -3148,6 +3256,10 @@ export type WhoamiData = {
 };
 
 export type WhoamiErrors = {
+    /**
+     * The request cannot be understood (`bad-request`)
+     */
+    400: Problem;
     /**
      * Credentials are missing or not valid (`unauthenticated`)
      */
