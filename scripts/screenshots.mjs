@@ -3,15 +3,15 @@
  * some of them. It starts a system of its own with 25 devices,
  * some of which are called or forced off, so that each view has something to show. It takes five minutes: the charts have a value a minute.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { chromium } from 'playwright-core';
-import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms, findProgram } from './setup.mjs';
+import { runPrivately } from './private-run.mjs';
+import { ROOT, ensureBuild, ensurePackages, ensurePrograms, findProgram } from './setup.mjs';
 import { pictureOfTerminal } from './terminal-picture.mjs';
-import { startFleet, startStack, stopAll, waitUntil } from './stack.mjs';
+import { startFleet, startStack, waitUntil } from './stack.mjs';
 
 const DEVICES = 25;
 const WIDE = { width: 1360, height: 860 };
@@ -49,23 +49,15 @@ const COMMANDS = [
   'connections messages device-0001',
 ];
 
-const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-screenshots-'));
 const images = join(ROOT, 'docs', 'images');
-try {
+await runPrivately('screenshots', main);
+
+/** @param {string} dir */
+async function main(dir) {
   ensurePackages('all');
   ensurePrograms(['redis-server', 'mosquitto', 'chromium']);
   ensureBuild();
   mkdirSync(images, { recursive: true });
-  await main();
-} catch (error) {
-  console.error(error instanceof SetupError ? error.message : error);
-  process.exitCode = 1;
-} finally {
-  await stopAll();
-  rmSync(dir, { recursive: true });
-}
-
-async function main() {
   const { gateway, mosquitto } = await startStack({ dir });
   startFleet({ dir, count: DEVICES, mqttUrl: mosquitto.url });
   const call = callerOf(gateway.url);

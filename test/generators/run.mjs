@@ -3,37 +3,27 @@
  * runs them at a private system. `GENERATORS=python,go` selects some. A language that is missing here, or whose packages
  * cannot be fetched, is not run, and that is no failure.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runPrivately } from '../../scripts/private-run.mjs';
 import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../../scripts/setup.mjs';
-import { stopAll } from '../../scripts/stack.mjs';
 import { LANGUAGES } from './languages.mjs';
 
-const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-generators-'));
-let code = 0;
-try {
+await runPrivately('generators', async (dir) => {
   const all = Object.keys(LANGUAGES);
   const wanted = process.env.GENERATORS?.split(',') ?? all;
   const unknown = wanted.filter((name) => !all.includes(name));
   if (unknown.length > 0) throw new SetupError(`GENERATORS names ${unknown.join()}; there are ${all.join()}`);
   ensurePackages('all');
-  const drivers = prepared(wanted);
+  const drivers = prepared(wanted, dir);
   if (drivers.length > 0) {
     ensurePrograms(SERVERS);
     ensureBuild();
-    await runAll(drivers);
+    await runAll(drivers, dir);
   }
-} catch (error) {
-  console.error(error instanceof SetupError ? error.message : error);
-  code = 1;
-}
-await stopAll();
-rmSync(dir, { recursive: true });
-process.exit(code);
+});
 
-/** @param {string[]} wanted */
-function prepared(wanted) {
+/** @param {string[]} wanted @param {string} dir */
+function prepared(wanted, dir) {
   return Object.entries(LANGUAGES).flatMap(([name, prepare]) => {
     if (!wanted.includes(name)) return [];
     const driver = prepare(join(dir, name));
@@ -43,8 +33,8 @@ function prepared(wanted) {
   });
 }
 
-/** @param {{ name: string, driver: import('./languages.mjs').Driver }[]} drivers */
-async function runAll(drivers) {
+/** @param {{ name: string, driver: import('./languages.mjs').Driver }[]} drivers @param {string} dir */
+async function runAll(drivers, dir) {
   // They start the device, whose package is installed by now.
   const { startSystem } = await import('./system.mjs');
   const { checkDriver } = await import('./check.mjs');

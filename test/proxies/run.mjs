@@ -4,10 +4,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runPrivately } from '../../scripts/private-run.mjs';
 import {
   ROOT,
   SERVERS,
@@ -17,7 +17,7 @@ import {
   ensurePrograms,
   findProgram,
 } from '../../scripts/setup.mjs';
-import { freePort, startFleet, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { freePort, startFleet, startStack, waitUntil } from '../../scripts/stack.mjs';
 
 /** Where the samples listen, whom they ask, and where their certificates are: the test puts its own in place. */
 const PLACES = { port: ':443', gateway: '127.0.0.1:3000', folder: '/etc/ssl/connector' };
@@ -57,24 +57,13 @@ const SAMPLES = [
 const installed = SAMPLES.filter(({ program }) => findProgram(program) !== undefined);
 for (const { program } of SAMPLES.filter((sample) => !installed.includes(sample)))
   console.log(`not run: no ${program}`);
-if (installed.length > 0) {
-  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-proxies-'));
-  try {
-    ensurePackages('run');
-    ensurePrograms([...SERVERS, 'openssl']);
-    ensureBuild();
-    await main(dir);
-  } catch (error) {
-    console.error(error instanceof SetupError ? error.message : error);
-    process.exitCode = 1;
-  } finally {
-    await stopAll();
-    rmSync(dir, { recursive: true });
-  }
-}
+if (installed.length > 0) await runPrivately('proxies', main);
 
 /** @param {string} dir */
 async function main(dir) {
+  ensurePackages('run');
+  ensurePrograms([...SERVERS, 'openssl']);
+  ensureBuild();
   const keys = join(dir, 'keys.json');
   const key = command(process.execPath, [
     'scripts/key.mjs',

@@ -4,12 +4,11 @@
  * index). What is missing is not run, and that is no failure.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runPrivately } from '../../scripts/private-run.mjs';
 import { ensurePython } from '../../scripts/python.mjs';
-import { ROOT, SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../../scripts/setup.mjs';
-import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { ROOT, SERVERS, ensureBuild, ensurePackages, ensurePrograms } from '../../scripts/setup.mjs';
+import { startStack, waitUntil } from '../../scripts/stack.mjs';
 import { checkPythonClient } from './client.mjs';
 
 const PYTHON_DEVICE = 'python-1';
@@ -21,25 +20,13 @@ const withPaho = ['python3', '/usr/bin/python3'].find(
 if (withPaho === undefined) console.log('not run: a device in Python, no Python with paho-mqtt');
 const forClient = ensurePython();
 if ('missing' in forClient) console.log(`not run: the client in Python, ${forClient.missing}`);
-let code = 0;
-if (withPaho !== undefined || 'python' in forClient) {
-  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-python-'));
-  try {
-    ensurePackages('run');
-    ensurePrograms(SERVERS);
-    ensureBuild();
-    await check(dir);
-  } catch (error) {
-    console.error(error instanceof SetupError ? error.message : error);
-    code = 1;
-  }
-  await stopAll();
-  rmSync(dir, { recursive: true });
-}
-process.exit(code);
+if (withPaho !== undefined || 'python' in forClient) await runPrivately('python', check);
 
 /** @param {string} dir */
 async function check(dir) {
+  ensurePackages('run');
+  ensurePrograms(SERVERS);
+  ensureBuild();
   const { gateway, mosquitto } = await startStack({ dir });
   const system = { api: gateway.url, mqtt: mosquitto.url, dir };
   if (withPaho !== undefined) {
