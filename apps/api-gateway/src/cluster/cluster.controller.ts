@@ -8,7 +8,6 @@ import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import { Problem, Problems } from '../http/problem.js';
-import { LINKS_OF_SWEEP } from '../openapi/links.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
 import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
 import { RequestedSweepBody, SweepBody, SweepIdParam, toRequestedSweepBody, toSweepBody } from './sweep.dto.js';
@@ -66,7 +65,6 @@ export class ClusterController {
     description:
       'A sweep follows; `Location` is the path of its progress. Further requests before it begins get the same sweep.',
     headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
-    links: LINKS_OF_SWEEP,
   })
   @Problems('not-found')
   async startSweep(@Res({ passthrough: true }) reply: FastifyReply): Promise<RequestedSweepBody> {

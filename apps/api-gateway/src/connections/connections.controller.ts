@@ -10,7 +10,6 @@ import { Requires } from '../access/scopes.js';
 import { Problems, unknownConnection } from '../http/problem.js';
 import { SummaryBody, toSummaryBody } from '../http/summary.dto.js';
 import { ClientIdParam } from '../http/validation.js';
-import { LINKS_OF_CONNECTION } from '../openapi/links.js';
 import { ConnectionCommands } from './connection-commands.js';
 import {
   CONNECTION_CURSOR,
@@ -76,7 +75,7 @@ export class ConnectionsController {
     summary: 'One connection',
     description: 'The state of a client, and the facts of its last accepted handshake.',
   })
-  @ApiOkResponse({ standardSchema: ConnectionBody, description: 'The connection.', links: LINKS_OF_CONNECTION })
+  @ApiOkResponse({ standardSchema: ConnectionBody, description: 'The connection.' })
   @Problems('uri-too-long', 'unknown-connection', 'invalid')
   async getConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,

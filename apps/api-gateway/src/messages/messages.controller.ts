@@ -19,7 +19,6 @@ import { gatewayStops } from '../http/availability.js';
 import { Problem, Problems, unknownConnection } from '../http/problem.js';
 import { IdempotencyKey, PreferredWait, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
-import { LINKS_OF_ACCEPTED } from '../openapi/links.js';
 import { FinalWaits } from './final-waits.js';
 import { MessageSender } from './message-sender.js';
 import { acceptedAudit, sendBatch, type Accepted } from './message-batch.js';
@@ -93,7 +92,6 @@ export class MessagesController {
     standardSchema: AcceptedMessageBody,
     description: 'Stored; `Location` is the path under which its status can be read.',
     headers: { ...ACCEPTED_HEADERS, ...PREFERENCE_APPLIED },
-    links: LINKS_OF_ACCEPTED,
   })
   @ApiOkResponse({
     standardSchema: MessageBody,

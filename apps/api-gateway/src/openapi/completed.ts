@@ -1,6 +1,7 @@
-/** Adds to the OpenAPI document what all operations have in common: schemas, examples, headers and the way of lists in a query. */
+/** Adds to the OpenAPI document what all operations have in common: schemas, examples, headers, links and the way of lists in a query. */
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { BODIES, EVENTS, PROBLEM_EXAMPLES } from './examples.js';
+import { LINKS } from './links.js';
 import type { JsonSchema } from './openapi-schemas.js';
 
 const REQUEST_ID = 'X-Request-Id';
@@ -37,9 +38,10 @@ const PARAMETERS = {
 
 /** The parts of an operation that are changed here. */
 interface Operation {
+  operationId: string;
   parameters?: { $ref?: string; schema?: JsonSchema; example?: unknown; style?: string; explode?: boolean }[];
   requestBody?: { content: Record<string, Content> };
-  responses: Record<string, { headers?: Record<string, object>; content?: Record<string, Content> }>;
+  responses: Record<string, { headers?: Record<string, object>; content?: Record<string, Content>; links?: object }>;
 }
 
 interface Content {
@@ -65,7 +67,7 @@ export function completed(document: OpenAPIObject, schemas: Readonly<Record<stri
 }
 
 function complete(operation: Operation): void {
-  const { parameters = [], requestBody, responses } = operation;
+  const { operationId, parameters = [], requestBody, responses } = operation;
   for (const parameter of parameters) {
     const { schema } = parameter;
     if (schema === undefined) continue;
@@ -88,6 +90,8 @@ function complete(operation: Operation): void {
     const headers = headersOf(Number(status)).map((name) => [name, { $ref: `#/components/headers/${name}` }]);
     response.headers = { ...response.headers, ...(Object.fromEntries(headers) as Record<string, object>) };
     for (const content of Object.values(response.content ?? {})) addExample(content);
+    const links = LINKS[operationId]?.[status];
+    if (links !== undefined) response.links = links;
   }
 }
 

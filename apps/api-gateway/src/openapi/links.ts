@@ -10,7 +10,7 @@ type Links = Record<string, Link>;
 const MESSAGE = { message_id: '$response.body#/message_id' };
 const CLIENT = { client_id: '$response.body#/client_id' };
 
-export const LINKS_OF_ACCEPTED: Links = {
+const OF_ACCEPTED: Links = {
   readMessage: { operationId: 'readMessage', parameters: MESSAGE, description: 'Reads what became of the message.' },
   waitForMessage: {
     operationId: 'readMessage',
@@ -20,15 +20,22 @@ export const LINKS_OF_ACCEPTED: Links = {
   cancelMessage: { operationId: 'cancelMessage', parameters: MESSAGE, description: 'Cancels the message.' },
 };
 
-export const LINKS_OF_CONNECTION: Links = {
+const OF_CONNECTION: Links = {
   listMessages: { operationId: 'listMessages', parameters: CLIENT, description: 'Lists the messages of the client.' },
   sendMessage: { operationId: 'sendMessage', parameters: CLIENT, description: 'Sends a message to the client.' },
 };
 
-export const LINKS_OF_SWEEP: Links = {
+const OF_SWEEP: Links = {
   getSweep: {
     operationId: 'getSweep',
     parameters: { sweep_id: '$response.body#/sweep_id' },
     description: 'Reads how far the sweep has come.',
   },
+};
+
+/** By the id of the operation and the status of its response. */
+export const LINKS: Readonly<Record<string, Readonly<Record<string, Links>>>> = {
+  sendMessage: { 202: OF_ACCEPTED },
+  getConnection: { 200: OF_CONNECTION },
+  startSweep: { 202: OF_SWEEP },
 };
