@@ -196,10 +196,10 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	handshakeID, handshake := envelope("host-handshake", nil, map[string]any{
 		"canonical_facts": map[string]any{"fqdn": d.id + ".example.com", "ip_addresses": []string{"192.0.2.1"}},
 	})
-	d.handshakeID = handshakeID
 	if err := d.publish(context.Background(), client, handshake, true); err != nil {
 		return 0, errors.Join(err, disconnect(client))
 	}
+	d.handshakeID = handshakeID
 	log.Print("connected")
 	d.online.Store(client)
 	defer d.online.Store(nil)
