@@ -208,6 +208,7 @@ const FAULTS = {
     };
   },
   'no-pause-when-refused': () => undefined,
+  'fails-at-work': () => undefined,
   vanishes: () => undefined,
   'stays-while-away': () => undefined,
 };
@@ -216,6 +217,11 @@ const FAULTS = {
 function fixPauses(options, ms) {
   if (options.reconnectPeriod !== ms)
     Object.defineProperty(options, 'reconnectPeriod', { get: () => ms, set: () => {} });
+}
+
+/** @param {{ payload?: unknown }} message @returns {never} */
+function failAt({ payload }) {
+  throw new Error(`failed at ${JSON.stringify(payload)}`);
 }
 
 for (const name of names) {
@@ -228,7 +234,7 @@ const device = new Device({
   id: CLIENT_ID,
   url: MQTT_URL,
   answersFile: names.includes('answers-in-memory') ? undefined : ANSWERS,
-  onMessage: demoWork,
+  onMessage: names.includes('fails-at-work') ? failAt : demoWork,
   // A pause of 0 to 1 ms, in place of the shortest one of a second.
   firstPauseMs: names.includes('no-pause-when-refused') ? 1 : undefined,
   log: (line) => {

@@ -1,6 +1,7 @@
 /** The conformance test finds each fault: a device that breaks a rule is reported with that rule, and with what was seen. */
 import * as protocol from '@app/protocol';
 import { ROOT } from '../../scripts/setup.mjs';
+import { inTurn } from './in-turn.mjs';
 import { killAll } from './program.mjs';
 import { RULES } from './rules.mjs';
 import { judge } from './scenarios.mjs';
@@ -172,11 +173,7 @@ async function play({ faults, played, times }: Device): Promise<void> {
 }
 
 beforeAll(async () => {
-  const waiting = [...DEVICES];
-  const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await play(next);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await inTurn(DEVICES, AT_ONCE, play);
 });
 afterAll(killAll);
 

@@ -1,9 +1,9 @@
 /**
- * A broker for one device, on loopback: MQTT 3.1.1 and 5. It shows each packet in the order of arrival, and lets the harness hold
+ * A broker for one device, on loopback if no other address is named: MQTT 3.1.1 and 5. It shows each packet in the order of arrival, and lets the harness hold
  * acknowledgements back, refuse connections and break them, which a real broker does not do at a given packet.
  */
 import { EventEmitter, once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, isIPv6 } from 'node:net';
 import { generate, parser } from 'mqtt-packet';
 import { HOST, freePort } from '../../scripts/stack.mjs';
 
@@ -134,19 +134,21 @@ export class Broker {
   /** @type {import('node:net').Server | undefined} */
   #server;
 
-  /** @param {number} port */
-  constructor(port) {
+  /** @param {number} port @param {string} host */
+  constructor(port, host) {
     this.port = port;
-    this.url = `mqtt://${HOST}:${port}`;
+    this.host = host;
+    this.url = `mqtt://${isIPv6(host) ? `[${host}]` : host}:${port}`;
   }
 
-  static async create() {
-    return new Broker(await freePort());
+  /** @param {string} [host] the address to listen on */
+  static async create(host = HOST) {
+    return new Broker(await freePort(), host);
   }
 
   async listen() {
     this.#server = createServer({ noDelay: true }, (socket) => this.#serve(socket));
-    this.#server.listen(this.port, HOST);
+    this.#server.listen(this.port, this.host);
     await once(this.#server, 'listening');
   }
 

@@ -44,6 +44,26 @@ it('says what a program printed that does not come', () => {
   expect(status).toBe(1);
 });
 
+it('sends the payload that the device can use', () => {
+  const options = ['--rule', 'answer', '--payload', '{"disk":"sda"}', '--output', 'json'];
+  const { stdout } = run(['--command', DEVICE, ...options], 'fails-at-work');
+  expect(JSON.parse(stdout)).toMatchObject([
+    {
+      rule: 'answer',
+      outcome: 'broken',
+      seen: expect.stringContaining(String.raw`failed at {\"disk\":\"sda\"}`) as string,
+    },
+  ]);
+});
+
+it('names the address that it listens on, and leaves out rules', () => {
+  const options = ['--listen', '127.0.0.2', '--rule', 'client-id', '--rule', 'keep-alive', '--skip', 'keep-alive'];
+  const { stdout } = run(['--command', 'echo $MQTT_URL', ...options, '--output', 'json']);
+  expect(JSON.parse(stdout)).toEqual([
+    { rule: 'client-id', outcome: 'not-reached', seen: expect.stringContaining('mqtt://127.0.0.2:') as string },
+  ]);
+});
+
 it('prints its options', () => {
   const { status, stdout, stderr } = run(['--help']);
   expect(stdout).toContain('--timeout SECONDS');
@@ -60,7 +80,25 @@ it('lists the rules', () => {
 it.each([
   [[], '--command is missing'],
   [['--command', 'x', '--rule', 'y'], 'there is no rule y; --list prints the rules'],
-  [['--command', 'x', '--timeout', 'soon'], '--timeout must be a number of seconds above 0'],
+  [
+    ['--command', 'x', '--timeout', 'soon'],
+    '--timeout must be a number of seconds, 20 to 3600: a device may pause so long',
+  ],
+  [['--command', 'x', '--timeout', '19'], '--timeout must be a number of seconds, 20 to 3600'],
+  [
+    ['--command', 'x', '--payload', '{job:7}'],
+    `--payload must be JSON, in quotes for the shell, such as '{"job":7}': `,
+  ],
+  [['--command', 'x', '--at-once', '0'], '--at-once must be a whole number, 1 or more'],
+  [
+    ['--command', 'x', '--listen', '0.0.0.0'],
+    '--listen must be one IP address of this machine that the device can reach',
+  ],
+  [['--command', 'x', '--listen', 'localhost'], '--listen must be one IP address of this machine'],
+  // Reserved for documents: no machine has it.
+  [['--command', 'x', '--listen', '192.0.2.7'], '--listen 192.0.2.7 cannot be used: '],
+  [['--command', 'x', '--skip', 'y'], 'there is no rule y'],
+  [['--command', 'x', '--rule', 'answer', '--skip', 'answer'], '--skip leaves no rule to check'],
   [['--command', 'x', '--output', 'xml'], '--output must be text or json'],
 ])('exits with 2 for %j', (args, words) => {
   const { status, stderr } = run(args);

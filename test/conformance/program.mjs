@@ -4,6 +4,9 @@ import { spawn } from 'node:child_process';
 /** Of what a program prints, this much is kept for the report. */
 const KEPT_CHARACTERS = 2000;
 
+/** A process that has left the group may keep the output open: it is not waited for any longer. */
+const LEFT_MS = 5000;
+
 /** @type {Set<Program>} */
 const running = new Set();
 
@@ -51,7 +54,12 @@ export class Program {
 
   async kill() {
     this.signal('SIGKILL');
+    const timer = setTimeout(
+      () => [this.child.stdout, this.child.stderr].forEach((output) => output.destroy()),
+      LEFT_MS,
+    );
     await this.ended;
+    clearTimeout(timer);
   }
 }
 

@@ -3,53 +3,29 @@
  * of each rule of docs/protocol.md whether it keeps it. Exits with 0 if it keeps all, with 1 if not, with 2 if the call is wrong.
  * docs/conformance.md says what a program must support.
  */
-import { styleText, parseArgs } from 'node:util';
+import { styleText } from 'node:util';
 import { SetupError, ensureBuild, ensurePackages } from '../../scripts/setup.mjs';
+import { USAGE, readOptions } from './options.mjs';
 import { RULES } from './rules.mjs';
 import { firstToFix, noConnection } from './summary.mjs';
 
-const USAGE = `npm run conformance -- --command "python3 examples/device-python/device.py"
-
-  --command LINE     starts the device program, with MQTT_URL, CLIENT_ID and STATE_DIR in its environment
-  --directive NAME   what it can do, demo:ping by default
-  --rule ID          checks this rule only; may be given several times
-  --list             prints the rules
-  --timeout SECONDS  how long the test waits for each thing that must come, 30 by default
-  --output FORM      text or json
-  --help             prints this`;
-
 const options = parse();
-if (options.list) list();
+if (options.help) console.log(USAGE);
+else if (options.list) list();
 else process.exitCode = await check();
 
 function parse() {
   try {
-    const { values } = parseArgs({
-      options: {
-        command: { type: 'string' },
-        directive: { type: 'string', default: 'demo:ping' },
-        rule: { type: 'string', multiple: true, default: RULES.map(({ id }) => id) },
-        list: { type: 'boolean', default: false },
-        timeout: { type: 'string', default: '30' },
-        output: { type: 'string', default: 'text' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      console.log(USAGE);
-      process.exit(0);
-    }
-    const timeoutMs = Number(values.timeout) * 1000;
-    const unknown = values.rule.filter((id) => !RULES.some((rule) => rule.id === id));
-    if (unknown.length > 0) throw new Error(`there is no rule ${unknown.join(', ')}; --list prints the rules`);
-    if (!(timeoutMs > 0)) throw new Error('--timeout must be a number of seconds above 0');
-    if (values.output !== 'text' && values.output !== 'json') throw new Error('--output must be text or json');
-    if (values.command === undefined && !values.list) throw new Error('--command is missing');
-    return { ...values, command: values.command ?? '', timeoutMs };
+    return readOptions(process.argv.slice(2));
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    console.error(`${wordsOf(error)}\n\n${USAGE}`);
     process.exit(2);
   }
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function list() {
@@ -66,13 +42,23 @@ async function check() {
     console.error(error instanceof SetupError ? error.message : error);
     return 1;
   }
+  const { command, directive, payload, timeoutMs, atOnce, host } = options;
+  const { Broker } = await import('./broker.mjs');
+  try {
+    const broker = await Broker.create(host);
+    await broker.listen();
+    broker.close();
+  } catch (error) {
+    console.error(`--listen ${host} cannot be used: ${wordsOf(error)}`);
+    return 2;
+  }
   const { judge } = await import('./scenarios.mjs');
   const { killAll } = await import('./program.mjs');
   process.once('exit', killAll);
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
   const protocol = await import(new URL('../../dist/libs/protocol/src/index.js', import.meta.url).href);
-  const { command, directive, timeoutMs } = options;
-  const verdicts = await judge({ command, directive, timeoutMs, protocol }, options.rule);
+  const settings = { command, directive, payload, timeoutMs, atOnce, host, protocol };
+  const verdicts = await judge(settings, options.rules);
   if (options.output === 'json') console.log(JSON.stringify(verdicts, undefined, 2));
   else report(verdicts);
   return verdicts.every(({ outcome }) => outcome === 'ok') ? 0 : 1;

@@ -1,4 +1,4 @@
-/** The scenarios, each with the rules that it checks, the longest first. All run at the same time, each with a program of its own. */
+/** The scenarios, each with the rules that it checks, the longest first. They run at the same time, each with a program of its own. */
 import { backOff, firstConnection, noBroker, reconnects, subscriptionRefused } from './connecting.mjs';
 import {
   forcedForDays,
@@ -13,6 +13,7 @@ import {
   refusedWithoutTime,
 } from './leaving.mjs';
 import { answers, expired, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
+import { inTurn } from './in-turn.mjs';
 import { Trial, Unreachable, withCause } from './trial.mjs';
 
 /**
@@ -60,7 +61,7 @@ const SCENARIOS = [
  */
 export async function judge(settings, rules, played = rules) {
   const wanted = SCENARIOS.filter((scenario) => [...scenario.rules, ALWAYS].some((rule) => played.includes(rule)));
-  const verdicts = (await Promise.all(wanted.map((scenario) => play(settings, scenario)))).flat();
+  const verdicts = (await inTurn(wanted, settings.atOnce, (scenario) => play(settings, scenario))).flat();
   return rules.map((rule) => sumOf(rule, verdicts));
 }
 

@@ -30,9 +30,11 @@ export const TIMES = {
  * `broken`: `seen` says what was seen. `not-reached`: the scenario ended before the rule was checked, and `seen` says why.
  * `cause`: what was seen is a fault in another rule.
  * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string, cause?: string }} Verdict
+ * `payload`: what a request carries. `host`: the address that the brokers listen on. `atOnce`: how many scenarios are played at the same time.
  * `timeoutMs`: the limit of each thing that must come, and `limits` those of single ones, by the words of the report.
  * @typedef {{
  *   command: string, directive: string, timeoutMs: number, protocol: typeof import('../../libs/protocol/src/index.js'),
+ *   payload?: unknown, host?: string, atOnce?: number,
  *   limits?: Readonly<Record<string, number>>, times?: Partial<typeof TIMES>,
  * }} Settings
  * @typedef {import('mqtt-packet').IPublishPacket} Publish
@@ -68,7 +70,7 @@ export class Trial {
 
   /** @param {Settings} settings */
   static async create(settings) {
-    return new Trial(settings, await Broker.create());
+    return new Trial(settings, await Broker.create(settings.host));
   }
 
   /** Starts the program; the second time it has the same id and folder. */
@@ -197,7 +199,8 @@ export class Trial {
   /** A request that the program can do. @param {object} members */
   request(members = {}) {
     const expires = new Date(Date.now() + 3_600_000).toISOString();
-    return { message_id: randomUUID(), expires, directive: this.settings.directive, payload: { job: 7 }, ...members };
+    const { directive, payload = { job: 7 } } = this.settings;
+    return { message_id: randomUUID(), expires, directive, payload, ...members };
   }
 
   /**
