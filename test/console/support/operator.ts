@@ -20,20 +20,20 @@ const DESKTOP = { width: 1360, height: 860 };
 export class Operator {
   private readonly sessions = new Set<BrowserContext>();
 
-  private constructor(
+  /** `url`: the address of the gateway. */
+  constructor(
     private readonly browser: Browser,
     private readonly url: string,
   ) {}
 
-  /** `url`: the address of the gateway. */
-  static async at(url: string): Promise<Operator> {
+  static launch(): Promise<Browser> {
     const executablePath = findProgram('chromium');
     if (executablePath === undefined) throw new Error('the tests of the console need chromium');
-    return new Operator(await chromium.launch({ executablePath, args: ARGUMENTS }), url);
+    return chromium.launch({ executablePath, args: ARGUMENTS });
   }
 
-  /** Opens a view, or another page by its path from the root, in a session of its own, as somebody who has logged in; without a key, as a stranger. */
-  async visit(path: string, key?: string, size = DESKTOP): Promise<Visit> {
+  /** Opens a view, or another page by its path from the root, in a session of its own, as somebody who has logged in; without a key, as a stranger. `hasClock`: a test may let the time of the page pass faster. */
+  async visit(path: string, key?: string, { size = DESKTOP, hasClock = false } = {}): Promise<Visit> {
     const context = await this.browser.newContext({ viewport: size });
     this.sessions.add(context);
     if (key !== undefined) {
@@ -41,6 +41,7 @@ export class Operator {
       await context.addInitScript({ content });
     }
     const page = await context.newPage();
+    if (hasClock) await page.clock.install();
     const faults: string[] = [];
     page.on('pageerror', (error) => faults.push(`${error.name}: ${error.message}`));
     page.on('console', (message) => {
@@ -57,9 +58,5 @@ export class Operator {
     const sessions = [...this.sessions];
     this.sessions.clear();
     await Promise.all(sessions.map((context) => context.close()));
-  }
-
-  close(): Promise<void> {
-    return this.browser.close();
   }
 }

@@ -1,4 +1,4 @@
-/** A whole system with 200 devices, and an operator in front of it. */
+/** A whole system with 200 devices, and an operator in front of it. One for all tests: its start, and that of the browser, take a while. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,8 @@ export class Stage {
   gateway!: Awaited<ReturnType<typeof startApp>>;
   redis!: Awaited<ReturnType<typeof startRedis>>;
   dispatcher!: Awaited<ReturnType<typeof startApp>>;
-  private env: Record<string, string> = {};
+  /** The servers that the apps use. */
+  env: Record<string, string> = {};
   private gatewayEnv: Record<string, string> = {};
   private readonly ring = new KeyRing(join(this.dir, 'keys.json'));
   readonly keys = {
@@ -28,6 +29,7 @@ export class Stage {
   url = '';
   brokerUrl = '';
   api!: Api;
+  browser!: Awaited<ReturnType<typeof Operator.launch>>;
   operator!: Operator;
 
   async start(): Promise<void> {
@@ -35,11 +37,16 @@ export class Stage {
     const tokenFile = join(this.dir, 'token');
     writeFileSync(tokenFile, `${TOKEN}\n`);
     const { dir } = this;
-    const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+    const [redis, mosquitto, browser] = await Promise.all([
+      startRedis({ dir }),
+      startMosquitto({ dir }),
+      Operator.launch(),
+    ]);
+    this.browser = browser;
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
     this.redis = redis;
     this.env = env;
-    this.gatewayEnv = { ...env, API_KEYS_FILE: this.ring.path };
+    this.gatewayEnv = { ...env, API_KEYS_FILE: this.ring.path, NODE_ENV: 'production', DOCS: 'public' };
     await Promise.all([
       this.startGateway(),
       startApp('status-ingester', {
@@ -53,7 +60,7 @@ export class Stage {
     this.brokerUrl = mosquitto.url;
     this.api = new Api(url, this.keys.all);
     startFleet({ dir, count: DEVICES, mqttUrl: mosquitto.url });
-    this.operator = await Operator.at(url);
+    this.operator = new Operator(browser, url);
     await waitUntil(
       async () => {
         const { body } = await this.api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
@@ -77,7 +84,7 @@ export class Stage {
   }
 
   async stop(): Promise<void> {
-    await this.operator.close();
+    await this.browser.close();
     await stopAll();
     await this.accounts.stop();
     rmSync(this.dir, { recursive: true });
