@@ -25,7 +25,8 @@ const TARGETS = {
 /** @type {{ compilerOptions: { paths: Record<string, string[]> } }} */
 const { compilerOptions } = read('tsconfig.json');
 
-const builds = process.argv.slice(2).flatMap((name) => {
+const names = process.argv.slice(2);
+const builds = names.flatMap((name) => {
   const start = TARGETS[name];
   if (start === undefined) throw new Error(`"${name}" is none of ${Object.keys(TARGETS).join(', ')}`);
   return start();
@@ -35,6 +36,9 @@ for (const result of await Promise.allSettled(builds)) {
   console.error(result.reason instanceof Error ? result.reason.message : result.reason);
   process.exitCode = 1;
 }
+// It says when all was built; `npm start` and others build again if a source is newer.
+if (process.exitCode === undefined && Object.keys(TARGETS).every((name) => names.includes(name)))
+  await writeFile(join(ROOT, 'dist', '.built'), '');
 
 /** @returns {{ sourceRoot: string }[]} the apps and their libraries */
 function projects() {

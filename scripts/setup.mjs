@@ -128,7 +128,6 @@ export function ensureBuild() {
   const newest = Math.max(...sources.map((path) => newestChange(join(ROOT, path))));
   if (existsSync(marker) && statSync(marker).mtimeMs > newest) return;
   step('Building', () => run(process.execPath, ['scripts/build.mjs', 'apps', 'client', 'console']));
-  writeFileSync(marker, '');
 }
 
 /** @returns {number} the time of the newest change below a path */

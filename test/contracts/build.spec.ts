@@ -1,6 +1,16 @@
 /** `scripts/build.mjs` builds every app and library, and with the options that the type check has. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, mkdirSync, cpSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  mkdirSync,
+  cpSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -80,4 +90,20 @@ it('fails if a file cannot be read as TypeScript, and says which', () => {
 
 it('fails if there is no such target', () => {
   expect(build('app')).toMatchObject({ status: 1, stderr: expect.stringContaining('apps, client, console') as string });
+});
+
+it('notes that all was built, once it was', () => {
+  write('libs/a/src/index.ts', '');
+  write('libs/client/src/index.ts', '');
+  write(
+    'apps/console/vite.config.ts',
+    `export default { root: 'apps/console', build: { outDir: '../../dist/console' } };`,
+  );
+  write('apps/console/index.html', '<p>The console</p>');
+  const isNoted = (): boolean => existsSync(join(tree, 'dist/.built'));
+  expect([build('apps', 'client').status, isNoted()]).toEqual([0, false]);
+  write('libs/a/src/wrong.ts', 'export const =');
+  expect([build('apps', 'client', 'console').status, isNoted()]).toEqual([1, false]);
+  rmSync(join(tree, 'libs/a/src/wrong.ts'));
+  expect([build('apps', 'client', 'console').status, isNoted()]).toEqual([0, true]);
 });
