@@ -15,6 +15,8 @@ import mqtt from 'mqtt';
 
 /** How many answers the device remembers at most: then it forgets the oldest. */
 const MAX_ANSWERS = 10_000;
+/** With more messages than this at work, the device refuses others. */
+const MAX_AT_WORK = 1000;
 /** An answer is remembered until its message has expired, and so much longer. */
 const REMEMBER_MS = 600_000;
 /** How long a message of release 0.1.0 may live, which does not say when it expires. */
@@ -254,6 +256,7 @@ export class Device {
   async #perform(message) {
     const about = { in_response_to: message.message_id };
     try {
+      if (this.#atWork.size >= MAX_AT_WORK) throw new Error('too many messages are at work');
       const payload = await this.onMessage(message, (progress) => {
         const text = this.#envelope('message-progress', { ...about, payload: progress });
         if (!this.client.connected) return;

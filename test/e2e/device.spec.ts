@@ -23,8 +23,8 @@ let service: MqttClient;
 /** What the device published; `removed` for the empty message. */
 let published: (Published | 'removed')[];
 let performed: unknown[];
-/** Ends the work on the payload `slow`. */
-let finishSlow: () => void;
+/** What ends the work on each payload `slow`. */
+let slow: (() => void)[];
 let logged: string[];
 let device: Device;
 let ids = 0;
@@ -46,6 +46,7 @@ afterAll(async () => {
 beforeEach(async () => {
   published = [];
   performed = [];
+  slow = [];
   logged = [];
   broker.accept();
   const id = `device-${ids++}`;
@@ -59,7 +60,7 @@ beforeEach(async () => {
       const { payload } = message;
       performed.push(payload);
       if (payload === 'impossible') throw new Error('cannot be done');
-      if (payload === 'slow') return new Promise<void>((resolve) => (finishSlow = resolve));
+      if (payload === 'slow') return new Promise<void>((resolve) => void slow.push(resolve));
       if (typeof payload === 'object') progress({ percent: 50 });
       return payload;
     },
@@ -69,6 +70,10 @@ afterEach(async () => {
   await device.stop();
   await service.unsubscribeAsync(device.inTopic);
 });
+
+function finishSlow(): void {
+  for (const finish of slow.splice(0)) finish();
+}
 
 async function send(text: string): Promise<void> {
   await service.publishAsync(device.outTopic, text, { qos: 1 });
@@ -218,6 +223,16 @@ it('the device answers after a force-disconnect what it was doing before', async
   await untilHandshakes(2);
   await eventually('the device has answered', () => expect(kinds()).toContain('message-response'));
   expect(performed).toEqual(['slow']);
+});
+
+it('the device refuses messages while 1,000 are at work', async () => {
+  await untilHandshakes(1);
+  const sent = Array.from({ length: 1001 }, (_, i) => send(message(`m-${i}`, 'slow')));
+  await Promise.all(sent);
+  await eventually('the device has answered', () => expect(published).toHaveLength(2));
+  expect(published[1]).toMatchObject({ type: 'message-error', payload: { details: 'too many messages are at work' } });
+  expect(performed).toHaveLength(1000);
+  finishSlow();
 });
 
 it('the device connects again after its connection has broken and the broker has refused it', async () => {
