@@ -60,6 +60,25 @@ const failure = (call: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
+const isForEvents = ({ url }: Request): boolean => url.includes('/events');
+const twice = (reply: Reply): Reply[] => [reply, reply];
+
+/** The progress of another message, then that of the call. The stream stays open until it is aborted. */
+function progressStream(onClosed: () => void): Reply {
+  const event = (id: string, percent: number): string =>
+    `id: 1\ndata: ${JSON.stringify({ type: 'message.progress', message_id: id, percent, details: null })}\n\n`;
+  return ({ signal }) => {
+    const start = (controller: ReadableStreamDefaultController): void => {
+      controller.enqueue(new TextEncoder().encode(event('other', 1) + event('m-1', 50)));
+      signal.addEventListener('abort', () => {
+        controller.error(signal.reason);
+        onClosed();
+      });
+    };
+    return new Response(new ReadableStream({ start }), { headers: { 'content-type': 'text/event-stream' } });
+  };
+}
+
 const print = (settings = {}): Promise<unknown> =>
   connector.call('printer', { directive: 'print', payload: 1 }, settings);
 
@@ -195,32 +214,13 @@ describe('a call', () => {
   });
 
   it('reports progress while it waits, of its own message only, and closes the event stream', async () => {
-    const event = (id: string, percent: number): string =>
-      `id: 1\ndata: ${JSON.stringify({ type: 'message.progress', message_id: id, percent, details: null })}\n\n`;
     const [reported, closed] = [gate(), gate()];
-    const stream: Reply = ({ signal }) =>
-      new Response(
-        new ReadableStream({
-          start: (controller) => {
-            controller.enqueue(new TextEncoder().encode(event('other', 1) + event('m-1', 50)));
-            signal.addEventListener('abort', () => {
-              controller.error(signal.reason);
-              closed.open();
-            });
-          },
-        }),
-      );
     const later: Reply = async (request) => {
       await reported.passed;
       return answered(request);
     };
-    replies = [
-      accepted,
-      ...Array.from(
-        { length: 2 },
-        (): Reply => (request) => (request.url.includes('/events') ? stream : later)(request),
-      ),
-    ];
+    const stream = progressStream(closed.open);
+    replies = [accepted, ...twice((request) => (isForEvents(request) ? stream : later)(request))];
     const seen: (number | null)[] = [];
     const onProgress = ({ percent }: Progress): void => {
       seen.push(percent);
@@ -232,15 +232,22 @@ describe('a call', () => {
     await closed.passed;
   });
 
+  it('ends with what the function for its progress throws', async () => {
+    const closed = gate();
+    const never: Reply = ({ signal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+    const stream = progressStream(closed.open);
+    replies = [accepted, ...twice((request) => (isForEvents(request) ? stream : never)(request))];
+    const onProgress = (): void => {
+      throw new Error('no such bar');
+    };
+    expect(await failure(print({ onProgress }))).toMatchObject({ message: 'no such bar' });
+    await closed.passed;
+  });
+
   it('needs no events: without them it reports no progress', async () => {
     const refused = problem(403, 'forbidden');
-    replies = [
-      accepted,
-      ...Array.from(
-        { length: 2 },
-        (): Reply => (request) => (request.url.includes('/events') ? refused : answered)(request),
-      ),
-    ];
+    replies = [accepted, ...twice((request) => (isForEvents(request) ? refused : answered)(request))];
     expect(await print({ onProgress: () => undefined })).toEqual({ pages: 3 });
   });
 });

@@ -4,7 +4,7 @@ import { follow } from './events.js';
 import type * as Api from './generated/types.gen.js';
 import { hasEnded } from './message-end.js';
 import { pause } from './pause.js';
-import type { CallOptions, Operation, Requester } from './requester.js';
+import { abortWith, type CallOptions, type Operation, type Requester } from './requester.js';
 
 /** How far the work of a client has come. */
 export type Progress = Pick<NonNullable<Api.Message['progress']>, 'percent' | 'details'>;
@@ -20,7 +20,7 @@ export interface CallSettings extends CallOptions {
   timeoutMs?: number | undefined;
   /** The client does not do the work again for a call with the same key. By default each call has a key of its own. */
   idempotencyKey?: string | undefined;
-  /** Called with what the client says about its progress. Without the scope `events:read`, it is not called. */
+  /** Called with what the client says about its progress. What it throws ends the call. Without the scope `events:read`, it is not called. */
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -38,7 +38,7 @@ const NO_WAIT_PAUSE_MS = 1000;
 
 /**
  * Resolves with the payload of the client's answer; undefined if the answer has none.
- * @throws CallError, ProblemError, UnreachableError, or the reason of the signal
+ * @throws CallError, ProblemError, UnreachableError, the reason of the signal, or what `onProgress` has thrown
  */
 export async function call(
   requester: Requester,
@@ -63,19 +63,29 @@ export async function call(
   if ('status_history' in accepted && hasEnded(accepted)) return end(accepted);
   const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
   const ended = new AbortController();
-  const watching = onProgress && watch(requester, clientId, accepted.message_id, onProgress, ended.signal);
+  const unlink = abortWith(ended, options.signal);
+  const { signal } = ended;
+  const report = (progress: Progress): void => {
+    try {
+      onProgress?.(progress);
+    } catch (error) {
+      ended.abort(error);
+    }
+  };
   // The answer matters, and comes without the events as well.
-  watching?.catch(() => undefined);
+  if (onProgress) watch(requester, clientId, accepted.message_id, report, signal).catch(() => undefined);
   try {
     for (;;) {
       const begun = performance.now();
-      const message = (await untilServed(requester, 'GET', read, until, options, true)) as Api.Message;
+      const limits = { ...options, signal };
+      const message = (await untilServed(requester, 'GET', read, until, limits, true)) as Api.Message;
       if (hasEnded(message)) return await end(message);
       const now = performance.now();
       if (now >= until) throw new CallError(message, noAnswerText(message, seconds));
-      if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), options.signal);
+      if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), signal);
     }
   } finally {
+    unlink();
     ended.abort();
   }
 }

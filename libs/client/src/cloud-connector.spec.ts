@@ -255,6 +255,10 @@ describe('events()', () => {
   it('throws if the first connection fails, and later for an error that is not transient', async () => {
     answers = [refuse(503, 'unavailable')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 503 });
+    answers = [json({ status: 'ok' })];
+    expect(await failure(take(client().events(), 1))).toMatchObject({
+      message: expect.stringContaining('answered without an event stream') as string,
+    });
     answers = [stream('retry: 1\n\n', 'end'), refuse(401, 'unauthenticated')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 401 });
   });

@@ -70,9 +70,11 @@ export class Requester {
     }
   }
 
-  /** Opens a stream and yields its text until the signal is aborted. @throws as `call` */
+  /** Opens an event stream and yields its text until the signal is aborted. @throws as `call` */
   async stream(operation: Operation, signal: AbortSignal): Promise<AsyncGenerator<string, void>> {
     const response = await this.send(await this.prepare('GET', operation), signal, signal);
+    if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
+      throw new UnreachableError(`${this.base} answered without an event stream: is it the address of a gateway?`);
     return this.textOf(response, signal);
   }
 
