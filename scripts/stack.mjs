@@ -8,6 +8,7 @@ import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isListenerOfAnother } from './listeners.mjs';
 import { ROOT, findProgram } from './setup.mjs';
 
 export const HOST = '127.0.0.1';
@@ -190,6 +191,14 @@ export class Part {
     await Promise.race([waitUntil(checkUnlessEnded, { what, timeoutMs }), ended]);
     return this;
   }
+
+  /** As `until`, for a check of what answers on a port: another process may have taken it first. @param {number} port @param {() => Promise<unknown>} check */
+  answers(port, check) {
+    return this.until(async () => {
+      await check();
+      if (isListenerOfAnother(port, this.pid ?? 0)) throw new Error(`another process has taken port ${port}`);
+    });
+  }
 }
 
 /** @type {Set<Part>} all launched processes that have not ended, ready or not */
@@ -244,7 +253,7 @@ export async function startRedis({ dir, port, persist = false, args = [], name =
     ],
     { dir },
   );
-  await part.until(() => ping(at, 'PING\r\n', '+PONG'));
+  await part.answers(at, () => ping(at, 'PING\r\n', '+PONG'));
   return Object.assign(part, { port: at, url: `redis://${HOST}:${at}` });
 }
 
@@ -273,7 +282,7 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
   const file = join(home, 'mosquitto.conf');
   writeFileSync(file, `${lines.join('\n')}\n`);
   const part = launch('mosquitto', findProgram('mosquitto') ?? 'mosquitto', ['-c', file], { dir });
-  await part.until(() => ping(at));
+  await part.answers(at, () => ping(at));
   return Object.assign(part, { port: at, url: `mqtt://${HOST}:${at}` });
 }
 
@@ -320,7 +329,7 @@ export async function startApp(app, { dir, port, env, name = app, sourceMaps = t
   /** When `onUnready` may be called. */
   let from = Infinity;
   try {
-    await part.until(async () => {
+    await part.answers(at, async () => {
       const response = await fetch(`${url}/health/ready`);
       if (response.ok) return;
       const reason = reasonIn(await response.text());

@@ -59,21 +59,20 @@ async function main() {
 
   const redisUrl =
     process.env.REDIS_URL ||
-    (await ports.start('REDIS_PORT', 6379, (port) => startRedis({ dir, persist: true, port }))).url;
+    watched(await ports.start('REDIS_PORT', 6379, (port) => startRedis({ dir, persist: true, port }))).url;
   const mqttUrl =
     process.env.MQTT_URL ||
-    (await ports.start('MQTT_PORT', 1883, (port) => startMosquitto({ dir, persist: true, port }))).url;
+    watched(await ports.start('MQTT_PORT', 1883, (port) => startMosquitto({ dir, persist: true, port }))).url;
   const env = { REDIS_URL: redisUrl, MQTT_URL: mqttUrl };
   const appOn = (/** @type {import('./stack.mjs').AppName} */ app) => (/** @type {number} */ port) =>
     startApp(app, { dir, env, port, onUnready });
   const [gateway] = await Promise.all([
-    ports.start('GATEWAY_PORT', 3000, appOn('api-gateway')),
-    ports.start('INGESTER_PORT', 3001, appOn('status-ingester')),
-    ports.start('DISPATCHER_PORT', 3002, appOn('dispatcher')),
+    ports.start('GATEWAY_PORT', 3000, appOn('api-gateway')).then(watched),
+    ports.start('INGESTER_PORT', 3001, appOn('status-ingester')).then(watched),
+    ports.start('DISPATCHER_PORT', 3002, appOn('dispatcher')).then(watched),
   ]);
-  if (devices > 0) startFleet({ dir, count: devices, mqttUrl });
   if (stopping) return;
-  for (const part of running) void part.ended.then((how) => onEnd(part, how));
+  if (devices > 0) watched(startFleet({ dir, count: devices, mqttUrl }));
   const online = devices > 0 ? await onlineDevices(gateway.url, devices) : 0;
   // In that time Ctrl-C may have come, or a part has ended.
   if (!stopping) announce(gateway.url, mqttUrl, devices, online);
@@ -141,6 +140,12 @@ Ctrl-C stops it; the data stays in ${dir}.`);
 function onUnready(/** @type {NotReadyError} */ error) {
   if (stopping) return;
   console.error(`${textOf(error)}\nIt tries again for a minute.`);
+}
+
+/** @template {import('./stack.mjs').Part} T @param {T} part @returns {T} */
+function watched(part) {
+  void part.ended.then((how) => onEnd(part, how));
+  return part;
 }
 
 function onEnd(/** @type {import('./stack.mjs').Part} */ part, /** @type {number | string} */ how) {

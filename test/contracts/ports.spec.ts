@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ports } from '../../scripts/ports.mjs';
-import { freePort, isPortFree, launch } from '../../scripts/stack.mjs';
+import { freePort, isPortFree, launch, ping } from '../../scripts/stack.mjs';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-ports-'));
 const others: Server[] = [];
@@ -52,6 +52,26 @@ it('a server whose port another process has taken first starts on the next one',
   expect(tried).toHaveLength(2);
   expect(port).toBeGreaterThan(Math.max(...tried));
   expect(lines).toContain(`Another process took port ${byDefault} first.`);
+});
+
+it('a server is not ready as long as another process listens on its port', async () => {
+  const port = await freePort();
+  await take(port);
+  const part = launch('server', process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { dir });
+  let checks = 0;
+  const ready = part.answers(port, async () => {
+    await ping(port);
+    if (++checks === 2) await part.kill();
+  });
+  await expect(ready).rejects.toThrow('server ended (SIGKILL) before it was ready');
+});
+
+it('a server is ready when it listens on its port itself', async () => {
+  const port = await freePort();
+  const program = `require('node:net').createServer().listen(${port}, '127.0.0.1')`;
+  const part = launch('server', process.execPath, ['-e', program], { dir });
+  expect(await part.answers(port, () => ping(port))).toBe(part);
+  await part.stop();
 });
 
 it('it does not try for ever', async () => {

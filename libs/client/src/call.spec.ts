@@ -232,6 +232,21 @@ describe('a call', () => {
     await closed.passed;
   });
 
+  it('reports the last progress also if the answer comes before the events', async () => {
+    const progress = { percent: 100, details: null, at: 'now' };
+    const ended = json(message('answered', { answer: { payload: 1, late: false }, progress }));
+    const closed = gate();
+    const silent: Reply = ({ signal }) => {
+      signal.addEventListener('abort', () => closed.open());
+      return new Response(new ReadableStream(), { headers: { 'content-type': 'text/event-stream' } });
+    };
+    replies = [accepted, ...twice((request) => (isForEvents(request) ? silent : ended)(request))];
+    const seen: Progress[] = [];
+    await print({ onProgress: (one: Progress) => void seen.push(one) });
+    expect(seen).toEqual([{ percent: 100, details: null }]);
+    await closed.passed;
+  });
+
   it('ends with what the function for its progress throws', async () => {
     const closed = gate();
     const never: Reply = ({ signal }) =>

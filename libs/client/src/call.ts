@@ -20,7 +20,10 @@ export interface CallSettings extends CallOptions {
   timeoutMs?: number | undefined;
   /** The client does not do the work again for a call with the same key. By default each call has a key of its own. */
   idempotencyKey?: string | undefined;
-  /** Called with what the client says about its progress. What it throws ends the call. Without the scope `events:read`, it is not called. */
+  /**
+   * Called with what the client says about its progress. Of what comes together with the answer, only the last is sure to be reported.
+   * What it throws ends the call. Without the scope `events:read`, it is called with the last one only, at the end.
+   */
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -59,21 +62,31 @@ export async function call(
   };
   // Who wants to know the progress needs the id of the message first.
   const accepted = await untilServed(requester, 'POST', send, until, options, onProgress === undefined);
-  const end = (message: Api.Message): Promise<unknown> => payloadOf(requester, message, seconds, options);
+  let last: Progress | undefined;
+  const report = ({ percent, details }: Progress): void => {
+    if (last?.percent === percent && last.details === details) return;
+    last = { percent, details };
+    onProgress?.(last);
+  };
+  const end = (message: Api.Message): Promise<unknown> => {
+    // The event may come after the answer.
+    if (message.progress) report(message.progress);
+    return payloadOf(requester, message, seconds, options);
+  };
   if ('status_history' in accepted && hasEnded(accepted)) return end(accepted);
   const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
   const ended = new AbortController();
   const unlink = abortWith(ended, options.signal);
   const { signal } = ended;
-  const report = (progress: Progress): void => {
+  const reportOrEnd = (progress: Progress): void => {
     try {
-      onProgress?.(progress);
+      report(progress);
     } catch (error) {
       ended.abort(error);
     }
   };
   // The answer matters, and comes without the events as well.
-  if (onProgress) watch(requester, clientId, accepted.message_id, report, signal).catch(() => undefined);
+  if (onProgress) watch(requester, clientId, accepted.message_id, reportOrEnd, signal).catch(() => undefined);
   try {
     for (;;) {
       const begun = performance.now();

@@ -180,6 +180,12 @@ describe('cloud-connector', () => {
     expect(out).toMatch(/^GATEWAY +SINCE\ng\/1 +2026-11-30T06:00:00.000Z$/m);
   });
 
+  it('the command cluster says that no dispatcher runs', async () => {
+    const body = { members: [], dispatchers: [], gateways: [], shards: [], lanes: [] };
+    server.answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    expect((await cli(['cluster'])).out).toMatch(/^No dispatcher reports: is one running\? Messages wait for one\.$/m);
+  });
+
   it.each([
     [['fit', 'fit'], /^BROKER\nreceive_maximum/m],
     [['fit', 'troubled'], /^BROKER\nNot reached by vm\/1\.\nreceive_maximum/m],

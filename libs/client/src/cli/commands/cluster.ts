@@ -68,7 +68,9 @@ async function others({ dispatchers, gateways }: Partial<Cluster>, out: Output):
   const gatewayRows = gateways.map(({ id, since }) => [id, out.time(since)]);
   return [
     '',
-    ...(await out.tableLines(columnsOf('DISPATCHER', 'SINCE', 'SHARDS'), dispatcherRows)),
+    ...(dispatchers.length === 0
+      ? [out.styled('red', 'No dispatcher reports: is one running? Messages wait for one.')]
+      : await out.tableLines(columnsOf('DISPATCHER', 'SINCE', 'SHARDS'), dispatcherRows)),
     '',
     ...(await out.tableLines(columnsOf('GATEWAY', 'SINCE'), gatewayRows)),
   ];
