@@ -175,11 +175,17 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
   return result;
 }
 
+/* `"unsent": true`, an answer without a PUBACK: it is sent again after the next handshake, also by the next program. The service takes
+ * an answer that comes twice once. In memory, its `valueint` is the packet id. */
+static bool is_unsent(const cJSON *entry) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "unsent")); }
+
 /* Takes away the answers whose time is over, and the oldest if there are too many. */
 static void forget_old(void) {
   for (int i = cJSON_GetArraySize(device.answers) - 1; i >= 0; i--) {
-    const cJSON *until = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(device.answers, i), "until");
-    if (cJSON_GetNumberValue(until) < seconds_of(CLOCK_REALTIME)) cJSON_DeleteItemFromArray(device.answers, i);
+    const cJSON *entry = cJSON_GetArrayItem(device.answers, i);
+    const cJSON *until = cJSON_GetObjectItemCaseSensitive(entry, "until");
+    /* A clock that jumps must not take away what was not sent. */
+    if (!is_unsent(entry) && cJSON_GetNumberValue(until) < seconds_of(CLOCK_REALTIME)) cJSON_DeleteItemFromArray(device.answers, i);
   }
   while (cJSON_GetArraySize(device.answers) > MAX_ANSWERS) cJSON_DeleteItemFromArray(device.answers, 0);
 }
@@ -224,10 +230,6 @@ static double remember_until(const cJSON *message) {
   double life = parse_time(text_of(message, "expires")) - parse_time(text_of(message, "sent"));
   return seconds_of(CLOCK_REALTIME) + (isnan(life) ? LONGEST_LIFE_S : fmax(0, life)) + REMEMBER_S;
 }
-
-/* `"unsent": true`, an answer without a PUBACK: it is sent again after the next handshake, also by the next program. The service takes
- * an answer that comes twice once. In memory, its `valueint` is the packet id. */
-static bool is_unsent(const cJSON *entry) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "unsent")); }
 
 static void publish_answer(struct mosquitto *client, cJSON *entry) {
   cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
@@ -311,6 +313,7 @@ static void on_subscribe(struct mosquitto *client, void *data, int packet_id, in
     device.wait_s = 0;
     return;
   }
+  if (granted[0] == 0) say("the broker grants QoS 0 only: messages may be lost");
   device.handshake_id = new_uuid();
   char name[300];
   snprintf(name, sizeof name, "%s.example.com", device.id);

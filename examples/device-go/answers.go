@@ -97,7 +97,8 @@ func (a *answers) put(added entry) {
 	a.mutex.Lock()
 	var kept []entry
 	for _, one := range append(a.entries, added) {
-		if one.Until > unixSeconds(time.Now()) {
+		// A clock that jumps must not take away what was not sent.
+		if one.Unsent || one.Until > unixSeconds(time.Now()) {
 			kept = append(kept, one)
 		}
 	}

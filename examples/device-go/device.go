@@ -190,8 +190,12 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	}
 	d.connectedAt = time.Now()
 	subscription := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: d.outTopic, QoS: 1}}}
-	if _, err := client.Subscribe(ctx, subscription); err != nil {
+	granted, err := client.Subscribe(ctx, subscription)
+	if err != nil {
 		return 0, errors.Join(err, disconnect(client))
+	}
+	if granted.Reasons[0] == 0 {
+		log.Print("the broker grants QoS 0 only: messages may be lost")
 	}
 	handshakeID, handshake := envelope("host-handshake", nil, map[string]any{
 		"canonical_facts": map[string]any{"fqdn": d.id + ".example.com", "ip_addresses": []string{"192.0.2.1"}},

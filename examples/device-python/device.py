@@ -144,7 +144,8 @@ class Answers:
 
     def put(self, message_id, until, answer):
         self.entries[message_id] = {"id": message_id, "until": until, "answer": answer, "unsent": True}
-        self.entries = {key: entry for key, entry in self.entries.items() if entry["until"] > time.time()}
+        # A clock that jumps must not take away what was not sent.
+        self.entries = {key: one for key, one in self.entries.items() if one.get("unsent") or one["until"] > time.time()}
         while len(self.entries) > MAX_ANSWERS:
             del self.entries[next(iter(self.entries))]
         self.save()
@@ -367,6 +368,8 @@ class Device:
             self.log(f"the broker refuses the subscription: {reasons[0]}")
             self.wait = 0
             return
+        if reasons[0].value == 0:
+            self.log("the broker grants QoS 0 only: messages may be lost")
         self.connected_at = time.monotonic()
         self.handshake_id = str(uuid.uuid4())
         facts = {"canonical_facts": {"fqdn": f"{self.client_id}.example.com", "ip_addresses": ["192.0.2.1"]}}
@@ -424,6 +427,8 @@ class Device:
 
     def say_goodbye(self):
         """ "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT."""
+        if self.stopping and self.worker.ids:
+            self.log(f"gives up {len(self.worker.ids)} messages that are not done")
         if self.handshake_id is not None:
             self.publish(envelope("offline"))
             self.publish(b"", retain=True)

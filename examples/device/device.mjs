@@ -129,8 +129,9 @@ export class Device {
 
   /** Subscribes first, so that the device misses no message that follows its handshake. */
   async #shakeHands() {
-    if (!(await endsWithin(ANSWER_MS, this.client.subscribeAsync(this.outTopic, { qos: 1 }))))
-      throw new Error(`no SUBACK in ${ANSWER_MS / 1000} s`);
+    const subscribed = this.client.subscribeAsync(this.outTopic, { qos: 1 });
+    if (!(await endsWithin(ANSWER_MS, subscribed))) throw new Error(`no SUBACK in ${ANSWER_MS / 1000} s`);
+    if ((await subscribed)[0]?.qos === 0) this.log('the broker grants QoS 0 only: messages may be lost');
     this.#handshakeId = randomUUID();
     const handshake = this.proxy
       ? this.#envelope('proxy-handshake', {
@@ -192,7 +193,8 @@ export class Device {
   }
 
   #forgetOld() {
-    for (const [id, { until }] of this.#answers) if (until < Date.now()) this.#answers.delete(id);
+    // A clock that jumps must not take away what was not sent.
+    for (const [id, { until, unsent }] of this.#answers) if (!unsent && until < Date.now()) this.#answers.delete(id);
     const [oldest = ''] = this.#answers.keys();
     if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
   }
