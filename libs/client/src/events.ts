@@ -4,7 +4,7 @@
  */
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
-import type { Event, StreamEventsData } from './generated/types.gen.js';
+import type { Event, EventFilter, StreamEventsData } from './generated/types.gen.js';
 import { pause } from './pause.js';
 import { abortWith, type Requester } from './requester.js';
 import { ShardPositions } from './shard-positions.js';
@@ -17,8 +17,8 @@ export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
 export type EventType = Exclude<ConnectorEvent['type'], 'gap'>;
 
 export interface EventsOptions {
-  /** Only events of these types; the default is those of 0.1.0. `gap` events always come. */
-  types?: readonly EventType[] | undefined;
+  /** Only events of these types, or with `connection.*` all of a kind; the default is those of 0.1.0. `gap` events always come. */
+  types?: readonly EventFilter[] | undefined;
   /** Only events of this client. */
   clientId?: string | undefined;
   /** Resume after this event; without it and `since`, only new events come. */

@@ -23,11 +23,12 @@ it.each(['', 'soon', '-5m', '1.5', '5 m', '5m30', '30m1h', 'P', 'PT', 'P1M', 'PT
   },
 );
 
-it('a duration in place of a time is that long ago, and other texts stay as they are', () => {
+it('a duration in place of a time is that long ago, and a time stays as it is', () => {
   const now = Date.parse('2026-11-30T06:00:00Z');
   expect(timeOf('1h30m', now)).toBe('2026-11-30T04:30:00.000Z');
   expect(timeOf('2026-11-30', now)).toBe('2026-11-30');
   expect(timeOf(undefined, now)).toBeUndefined();
+  expect(() => timeOf('5q', now)).toThrow('--since must be a duration such as 5m or 1h30m, or a time such as');
 });
 
 it('events begin at a time, or after the id of an event, and not at an event_id', () => {

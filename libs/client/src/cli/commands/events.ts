@@ -1,5 +1,6 @@
 /** The command `events watch`. */
-import type { ConnectorEvent, EventType } from '../../events.js';
+import type { ConnectorEvent } from '../../events.js';
+import type { EventFilter } from '../../generated/types.gen.js';
 import { shown, type Context } from '../context.js';
 import { EXIT } from '../failures.js';
 import type { Output } from '../output.js';
@@ -9,7 +10,7 @@ import { beginOf } from '../since.js';
 
 export async function watchEvents({ connector, args, out, untilInterrupted }: Context): Promise<number> {
   const options = {
-    types: args.text('types')?.split(',') as EventType[] | undefined,
+    types: args.text('types')?.split(',') as EventFilter[] | undefined,
     ...{ clientId: args.text('client-id'), ...beginOf(args.text('since')), signal: untilInterrupted() },
   };
   for await (const event of connector.events(options)) {
