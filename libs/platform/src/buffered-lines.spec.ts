@@ -1,15 +1,18 @@
+import { EventEmitter } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { eventually } from '../../../test/support/servers.js';
 import { BufferedLines } from './buffered-lines.js';
 
-function recorder(): { texts: string[]; lines: BufferedLines; written: () => string } {
+function recorder(): { texts: string[]; lines: BufferedLines; written: () => string; drain: () => void } {
   const texts: string[] = [];
+  const sink = new EventEmitter();
   let written = '';
   const lines = new BufferedLines({
     write: (text) => texts.push(text),
     flushSync: () => (written = texts.join('')),
+    once: (event, listener) => sink.once(event, listener),
   });
-  return { texts, lines, written: () => written };
+  return { texts, lines, written: () => written, drain: () => sink.emit('drain') };
 }
 
 const INFO = '{"level":"info","message":"a"}\n';
@@ -42,13 +45,31 @@ it('BufferedLines lets few lines wait: many are written in the same turn', async
 });
 
 it('BufferedLines writes all buffered lines before the process ends', async () => {
-  const { texts, lines, written } = recorder();
+  const { texts, lines, written, drain } = recorder();
   lines.write('a\n');
   lines.flushSync();
   expect(written()).toBe('a\n');
   lines.write('b\n');
-  lines.flush(() => expect(texts).toEqual(['a\n', 'b\n']));
-  await turn();
+  const flushed = new Promise<void>((resolve) => lines.flush(resolve));
+  drain();
+  await flushed;
   expect(texts).toEqual(['a\n', 'b\n']);
-  expect.assertions(3);
+});
+
+it('BufferedLines lets the process end when the lines that are being written are written', async () => {
+  const { lines, drain } = recorder();
+  let isDone = false;
+  lines.write(WARN);
+  await turn();
+  const flushed = new Promise<void>((resolve) => lines.flush(resolve)).then(() => (isDone = true));
+  await turn();
+  expect(isDone).toBe(false);
+  drain();
+  await flushed;
+});
+
+it('BufferedLines lets the process end although nobody reads its lines', async () => {
+  const { lines } = recorder();
+  lines.write(WARN);
+  await expect(new Promise<string>((resolve) => lines.flush(() => resolve('done')))).resolves.toBe('done');
 });

@@ -1,5 +1,6 @@
 export * from './client-id.js';
 export * from './inbound.js';
+export * from './issue-texts.js';
 export * from './json-walk.js';
 export * from './message-head.js';
 export * from './message-id.js';

@@ -4,7 +4,10 @@
  */
 import type { z } from 'zod';
 import { INBOUND_SCHEMAS, PROTOCOL_VERSION, type Inbound } from './inbound.js';
+import { issueTexts } from './issue-texts.js';
 import { answerTo, isMessageId, messageHead } from './message-head.js';
+
+const TEXTS = { error: issueTexts(false) };
 
 /** Why a message was refused. The reasons are metric labels, so their number is fixed. */
 export const REFUSAL_REASONS = [
@@ -75,7 +78,7 @@ export function parseInbound(text: string): ParseOutcome {
   if (isDeeperThan(value, MAX_DEPTH)) {
     return refuse('too-deep', `the message nests deeper than ${MAX_DEPTH} levels`, about);
   }
-  const parsed = INBOUND_SCHEMAS[type as Inbound['type']].safeParse(value);
+  const parsed = INBOUND_SCHEMAS[type as Inbound['type']].safeParse(value, TEXTS);
   if (!parsed.success) return refuse('wrong-shape', describeIssues(parsed.error.issues), about);
   // Not the schema's copy: unknown facts are stored unchanged.
   return { ok: true, message: value as Inbound };

@@ -1,8 +1,7 @@
 /** Validates bodies and parameters with their zod schemas. A problem names each wrong member and what is expected. */
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
-import { clientIdProblem } from '@app/protocol';
+import { clientIdProblem, issueTexts } from '@app/protocol';
 import { z } from 'zod';
-import { issueTexts } from './issue-texts.js';
 import { pointerPart } from './pointer.js';
 import { Problem, type FieldProblem, type ParameterPlace } from './problem.js';
 

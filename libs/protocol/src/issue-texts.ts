@@ -1,7 +1,12 @@
-/** What is wrong with a value of a request, and how it would be right: one voice for all issues that zod finds. */
+/** What is wrong with a value of a request or a message, and how it would be right: one voice for all issues that zod finds. */
 import { z } from 'zod';
 
 type Issue = z.core.$ZodRawIssue;
+
+const FORMATS: Partial<Record<string, string>> = {
+  uuid: 'must be a UUID',
+  datetime: 'must be an RFC 3339 timestamp, such as 2026-01-02T03:04:05Z',
+};
 
 /** Schemas with an error of their own keep it. `inQuery`: the values are parameters of a query, which are all text. */
 export function issueTexts(inQuery: boolean): z.core.$ZodErrorMap {
@@ -21,7 +26,7 @@ function wrongValue(issue: Issue): string {
     case 'too_big':
       return amount(issue.origin, Number(issue.maximum), 'fewer');
     case 'invalid_format':
-      return issue.format === 'uuid' ? 'must be a UUID' : 'has a wrong form';
+      return FORMATS[issue.format] ?? 'has a wrong form';
     case 'unrecognized_keys':
       return `is not known; remove it, or use one of ${memberNames(issue.inst).join(', ')}`;
     default:
@@ -44,6 +49,8 @@ function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>): string {
       return number(schema);
     case 'boolean':
       return 'must be true or false';
+    case 'record':
+      return 'must be an object';
     default:
       return `must be an ${expected}`;
   }
