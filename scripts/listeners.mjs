@@ -49,7 +49,7 @@ function linkOf(path) {
   }
 }
 
-/** @param {unknown} error */
-function codeOf(error) {
+/** Does not use `instanceof Error`: in a Jest test, errors of Node are not instances of the test's `Error`. @param {unknown} error */
+export function codeOf(error) {
   return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }

@@ -8,7 +8,7 @@ import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isListenerOfAnother } from './listeners.mjs';
+import { codeOf, isListenerOfAnother } from './listeners.mjs';
 import { ROOT, findProgram } from './setup.mjs';
 
 export const HOST = '127.0.0.1';
@@ -49,11 +49,6 @@ function holderOf(/** @type {string} */ file) {
   } catch {
     return 0;
   }
-}
-
-/** Does not use `instanceof Error`: in a Jest test, errors of Node are not instances of the test's `Error`. */
-function codeOf(/** @type {unknown} */ error) {
-  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }
 
 function isAlive(/** @type {number} */ pid) {
