@@ -38,7 +38,7 @@ it('exits with 0 if all rules are kept, and prints JSON', () => {
 it('says what a program printed that does not come', () => {
   const { status, stdout } = run(['--command', 'echo no such device']);
   expect(stdout).toContain(
-    'No rule was reached: the program ended before a connection came; the program printed last: no such device\n',
+    'No rule was reached: the program ended before a connection came\n    The program printed last: no such device\n',
   );
   expect(stdout).not.toContain('client-id');
   expect(status).toBe(1);
@@ -59,8 +59,8 @@ it('sends the payload that the device can use', () => {
 it('names the address that it listens on, and leaves out rules', () => {
   const options = ['--listen', '127.0.0.2', '--rule', 'client-id', '--rule', 'keep-alive', '--skip', 'keep-alive'];
   const { stdout } = run(['--command', 'echo $MQTT_URL', ...options, '--output', 'json']);
-  expect(JSON.parse(stdout)).toEqual([
-    { rule: 'client-id', outcome: 'not-reached', seen: expect.stringContaining('mqtt://127.0.0.2:') as string },
+  expect(JSON.parse(stdout)).toMatchObject([
+    { rule: 'client-id', outcome: 'not-reached', printed: expect.stringContaining('mqtt://127.0.0.2:') as string },
   ]);
 });
 
@@ -106,17 +106,32 @@ it.each([
   expect(status).toBe(2);
 });
 
-it('names sections that the protocol has', () => {
-  const headings = readFileSync(join(ROOT, 'docs/protocol.md'), 'utf8').match(/^#+ .*$/gm) ?? [];
-  const sections = headings.map((heading) => heading.replace(/^#+ /, ''));
-  expect(RULES.filter(({ section }) => !sections.includes(section))).toEqual([]);
+it('names sections that the protocol has, and the numbers of their lists', () => {
+  const sections = readFileSync(join(ROOT, 'docs/protocol.md'), 'utf8').split(/^#+ /m);
+  const numbersOf = (heading: string) => {
+    const text = sections.find((one) => one.startsWith(`${heading}\n`));
+    return text === undefined ? undefined : Array.from(text.matchAll(/^(\d+)\. /gm), ([, number]) => number);
+  };
+  for (const { section, number } of RULES)
+    expect({ section, numbers: numbersOf(section) }).toEqual({
+      section,
+      // A section that has a list: its rules say which of it they are.
+      numbers: number === undefined ? [] : (expect.arrayContaining(number.match(/\d+/g) ?? ['none']) as string[]),
+    });
 });
 
 it('docs/conformance.md lists the rules', () => {
   const page = readFileSync(join(ROOT, 'docs/conformance.md'), 'utf8');
   const rows = Array.from(
-    page.slice(page.indexOf('## The rules')).matchAll(/^\| `([a-z-]+)` +\| (.*?) +\|$/gm),
-    ([, id, text]) => ({ id, text }),
+    page
+      .slice(page.indexOf('## The rules'))
+      .matchAll(/^\| `([a-z-]+)` +\| (.*?) +\| \[(.*?)\]\(protocol.md#(.*?)\)(.*?) +\|$/gm),
+    ([, id, text, section, anchor, number]) => ({ id, text, section, anchor, number }),
   );
-  expect(rows).toEqual(RULES.map(({ id, text }) => ({ id, text })));
+  expect(rows).toEqual(
+    RULES.map(({ id, text, section, number }) => ({
+      ...{ id, text, section, anchor: section.toLowerCase().replaceAll(' ', '-') },
+      number: number === undefined ? '' : `, ${number}`,
+    })),
+  );
 });

@@ -6,8 +6,8 @@
 import { styleText } from 'node:util';
 import { SetupError, ensureBuild, ensurePackages } from '../../scripts/setup.mjs';
 import { USAGE, readOptions } from './options.mjs';
-import { RULES } from './rules.mjs';
-import { firstToFix, noConnection } from './summary.mjs';
+import { RULES, placeOf } from './rules.mjs';
+import { firstToFix, noConnection, onceEach } from './summary.mjs';
 
 const options = parse();
 if (options.help) console.log(USAGE);
@@ -30,7 +30,7 @@ function wordsOf(error) {
 
 function list() {
   if (options.output === 'json') console.log(JSON.stringify(RULES, undefined, 2));
-  else for (const { id, section, text } of RULES) console.log(`${id.padEnd(24)}${text} ("${section}")`);
+  else for (const rule of RULES) console.log(`${rule.id.padEnd(24)}${rule.text} (${placeOf(rule)})`);
 }
 
 /** @returns the exit code */
@@ -66,20 +66,30 @@ async function check() {
 
 /** @param {import('./trial.mjs').Verdict[]} verdicts */
 function report(verdicts) {
-  const end = noConnection(verdicts);
-  if (end !== undefined) return void console.log(`No rule was reached: ${end}`);
-  for (const { rule: id, outcome, seen } of verdicts) {
-    const rule = RULES.find((one) => one.id === id);
-    const mark = {
-      ok: styleText('green', 'ok'),
-      broken: styleText('red', 'broken'),
-      'not-reached': styleText('yellow', 'not reached'),
-    };
-    console.log(`${mark[outcome]}  ${id}: ${rule?.text}`);
-    if (outcome !== 'ok') console.log(`    docs/protocol.md, "${rule?.section}". Seen: ${seen}`);
+  const never = noConnection(verdicts);
+  if (never !== undefined) {
+    console.log(`No rule was reached: ${never.seen}`);
+    return printedLast(never);
+  }
+  const mark = {
+    ok: styleText('green', 'ok'),
+    broken: styleText('red', 'broken'),
+    'not-reached': styleText('yellow', 'not reached'),
+  };
+  for (const verdict of onceEach(verdicts)) {
+    const rule = RULES.find(({ id }) => id === verdict.rule);
+    console.log(`${mark[verdict.outcome]}  ${verdict.rule}: ${rule?.text}`);
+    if (verdict.outcome === 'ok' || rule === undefined) continue;
+    console.log(`    docs/protocol.md, ${placeOf(rule)}. Seen: ${verdict.seen}`);
+    printedLast(verdict);
   }
   const kept = verdicts.filter(({ outcome }) => outcome === 'ok').length;
   console.log(`\n${kept} of ${verdicts.length} rules are kept.`);
   const first = firstToFix(verdicts);
   if (first !== undefined) console.log(`Fix ${first.rule} first: ${first.others} others may follow from it.`);
+}
+
+/** @param {{ printed?: string | undefined }} verdict */
+function printedLast({ printed }) {
+  if (printed !== undefined && printed !== '') console.log(`    The program printed last: ${printed}`);
 }

@@ -14,7 +14,7 @@ import {
 } from './leaving.mjs';
 import { answers, expired, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
 import { inTurn } from './in-turn.mjs';
-import { Trial, Unreachable, withCause } from './trial.mjs';
+import { Trial, Unreachable, withMore } from './trial.mjs';
 
 /**
  * @typedef {import('./trial.mjs').Verdict} Verdict
@@ -85,7 +85,9 @@ async function play(settings, scenario) {
   );
   return [
     ...trial.verdicts,
-    ...missing.map((rule) => withCause({ rule, outcome: 'not-reached', seen: end?.message ?? '' }, end?.rule)),
+    ...missing.map((rule) =>
+      withMore({ rule, outcome: 'not-reached', seen: end?.message ?? '' }, end?.rule, end?.printed),
+    ),
   ];
 }
 

@@ -3,7 +3,7 @@ import * as protocol from '@app/protocol';
 import { ROOT } from '../../scripts/setup.mjs';
 import { killAll } from './program.mjs';
 import { judge } from './scenarios.mjs';
-import { firstToFix, noConnection } from './summary.mjs';
+import { firstToFix, noConnection, onceEach } from './summary.mjs';
 import { Trial, type Settings } from './trial.mjs';
 
 /** The devices with these faults never do this, however fast they are. */
@@ -91,15 +91,36 @@ test('faults of their own have no first one', () => {
   ).toBeUndefined();
 });
 
-test.each([
-  'the program ended before a connection came; the program printed last: x',
-  'a connection did not come in 30 s',
-])('a program that never connects is one fault: %s', (seen) => {
-  expect(noConnection([{ rule: 'client-id', outcome: 'not-reached', seen }])).toBe(seen);
-  expect(
-    noConnection([
-      { rule: 'client-id', outcome: 'not-reached', seen },
-      { rule: 'keep-alive', outcome: 'ok' },
-    ]),
-  ).toBeUndefined();
+test('what several rules have in common is said once, with a broken one', () => {
+  const [one, two] = [
+    'conformance-01a20519-5cd0-7006-bb74-2e9789a614b6',
+    'conformance-8cc25938-c267-4544-b411-841c00097d56',
+  ];
+  const seen = 'no answer came';
+  const shown = onceEach([
+    { rule: 'client-id', outcome: 'ok' },
+    { rule: 'puback', outcome: 'not-reached', seen, printed: `${one}: no`, cause: 'answer' },
+    { rule: 'answer', outcome: 'broken', seen, printed: `${two}: no` },
+    { rule: 'goodbye', outcome: 'broken', seen: 'no DISCONNECT came', printed: `${one}: no` },
+    { rule: 'repeat', outcome: 'broken', seen, printed: `${one}: yes` },
+  ]);
+  expect(shown.slice(1).map(({ rule, seen: text, printed }) => [rule, text, printed])).toEqual([
+    ['puback', 'the same as with answer', ''],
+    ['answer', 'no answer came', `${two}: no`],
+    ['goodbye', 'no DISCONNECT came', 'the same as with answer'],
+    ['repeat', 'the same as with answer', `${one}: yes`],
+  ]);
 });
+
+test.each(['the program ended before a connection came', 'a connection did not come in 30 s'])(
+  'a program that never connects is one fault: %s',
+  (seen) => {
+    expect(noConnection([{ rule: 'client-id', outcome: 'not-reached', seen }])?.seen).toBe(seen);
+    expect(
+      noConnection([
+        { rule: 'client-id', outcome: 'not-reached', seen },
+        { rule: 'keep-alive', outcome: 'ok' },
+      ]),
+    ).toBeUndefined();
+  },
+);

@@ -28,8 +28,8 @@ export const TIMES = {
 
 /**
  * `broken`: `seen` says what was seen. `not-reached`: the scenario ended before the rule was checked, and `seen` says why.
- * `cause`: what was seen is a fault in another rule.
- * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string, cause?: string }} Verdict
+ * `printed`: the last line of the program, if something did not come. `cause`: what was seen is a fault in another rule.
+ * @typedef {{ rule: string, outcome: 'ok' | 'broken' | 'not-reached', seen?: string, printed?: string, cause?: string }} Verdict
  * `payload`: what a request carries. `host`: the address that the brokers listen on. `atOnce`: how many scenarios are played at the same time.
  * `timeoutMs`: the limit of each thing that must come, and `limits` those of single ones, by the words of the report.
  * @typedef {{
@@ -42,10 +42,11 @@ export const TIMES = {
 
 /** Ends a scenario: what comes after it cannot be checked. */
 export class Unreachable extends Error {
-  /** @param {string} seen @param {string} [rule] the one whose fault it is */
-  constructor(seen, rule) {
+  /** @param {string} seen @param {string} [rule] the one whose fault it is @param {string} [printed] */
+  constructor(seen, rule, printed) {
     super(seen);
     this.rule = rule;
+    this.printed = printed;
   }
 }
 
@@ -95,16 +96,20 @@ export class Trial {
     return holds;
   }
 
-  /** Ends the scenario with a broken rule. @param {string} rule @param {string} seen @param {string} [cause] @returns {never} */
-  break(rule, seen, cause = rule) {
-    this.verdicts.push(withCause({ rule, outcome: 'broken', seen }, cause));
-    throw new Unreachable(`the rule "${rule}" is broken: ${seen}`, cause);
+  /**
+   * Ends the scenario with a broken rule.
+   * @param {string} rule @param {string} seen @param {string} [cause] @param {string} [printed] @returns {never}
+   */
+  break(rule, seen, cause = rule, printed) {
+    this.verdicts.push(withMore({ rule, outcome: 'broken', seen }, cause, printed));
+    throw new Unreachable(seen, cause, printed);
   }
 
-  /** @param {string | undefined} rule @param {string} seen @param {string} [cause] @returns {never} */
+  /** Something did not come. @param {string | undefined} rule @param {string} seen @param {string} [cause] @returns {never} */
   #end(rule, seen, cause) {
-    if (rule !== undefined) this.break(rule, seen, cause);
-    throw new Unreachable(seen, cause);
+    const printed = this.program?.printed.trim().split('\n').at(-1) || undefined;
+    if (rule !== undefined) this.break(rule, seen, cause, printed);
+    throw new Unreachable(seen, cause, printed);
   }
 
   /**
@@ -126,9 +131,9 @@ export class Trial {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    if (!timeout.aborted) return this.#end(rule, `the program ended before ${what} came${this.#lastLine()}`, cause);
+    if (!timeout.aborted) return this.#end(rule, `the program ended before ${what} came`, cause);
     const refusal = this.#refusal(session, from);
-    const seen = `${what} did not come in ${limitMs / 1000} s${refusal}${cameOn(session)}${this.#lastLine()}`;
+    const seen = `${what} did not come in ${limitMs / 1000} s${refusal}${cameOn(session)}`;
     return this.#end(rule, seen, refusal === '' ? cause : 'envelope');
   }
 
@@ -137,11 +142,6 @@ export class Trial {
     const refusals = session?.packets.slice(from).map((packet) => refusalOf(packet, this.settings.protocol));
     const refusal = refusals?.find((one) => one !== undefined);
     return refusal === undefined ? '' : `; what came is no valid message: ${refusal}`;
-  }
-
-  #lastLine() {
-    const line = this.program?.printed.trim().split('\n').at(-1);
-    return line === undefined || line === '' ? '' : `; the program printed last: ${line}`;
   }
 
   /** The next accepted connection. @param {string} [rule] */
@@ -162,8 +162,7 @@ export class Trial {
     const isIt = (/** @type {import('mqtt-packet').Packet} */ packet) =>
       packet.cmd === 'publish' && fits(textOf(packet));
     const packet = await this.expect(rule, what, (signal) => session.next(isIt, signal), { session, cause });
-    if (packet === undefined)
-      return this.#end(rule, `the program ended its connection before ${what} came${this.#lastLine()}`, cause);
+    if (packet === undefined) return this.#end(rule, `the program ended its connection before ${what} came`, cause);
     const publish = /** @type {Publish} */ (packet);
     return { publish, message: textOf(publish) };
   }
@@ -248,9 +247,10 @@ export class Trial {
   }
 }
 
-/** @param {Verdict} verdict @param {string | undefined} cause @returns {Verdict} */
-export function withCause(verdict, cause) {
-  return cause === undefined || cause === verdict.rule ? verdict : { ...verdict, cause };
+/** @param {Verdict} verdict @param {string | undefined} cause @param {string | undefined} printed @returns {Verdict} */
+export function withMore(verdict, cause, printed) {
+  const isOwn = cause === undefined || cause === verdict.rule;
+  return { ...verdict, ...(printed !== undefined && { printed }), ...(!isOwn && { cause }) };
 }
 
 /** The last packets of a connection. @param {import('./broker.mjs').Session | undefined} session */
