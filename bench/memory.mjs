@@ -45,6 +45,8 @@ export async function run(args) {
     },
   });
   const [connections, clients, each] = [Number(values.connections), Number(values.clients), Number(values.messages)];
+  if (clients > connections)
+    throw new Error(`--clients ${clients} is more than --connections ${connections}: name fewer`);
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' };
   const stack = await startStack({ dir, env, sourceMaps: false });
