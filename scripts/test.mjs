@@ -25,7 +25,8 @@ try {
   await runChecks();
   const options = [
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
-    ...['--ignoreProjects', ...SEPARATE, '--maxWorkers', '2'],
+    // Most specs wait for servers and processes, so two cores have work for three.
+    ...['--ignoreProjects', ...SEPARATE, '--maxWorkers', '3'],
   ];
   // Only these scenarios of the cluster run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
   run('npx', ['jest', ...options, ...selection], { ...process.env, RING_SPECS: 'ring', TEST_TIMES: times });
