@@ -11,7 +11,8 @@ import {
   type HealthIndicatorFunction,
 } from '@nestjs/terminus';
 import { Draining } from './draining.js';
-import { redisOutage, type Redis } from './redis.js';
+import { redisOutage } from './redis-outage.js';
+import type { Redis } from './redis.js';
 import { RouteAccess } from './route-access.js';
 
 /** `degraded`: the app still serves, with the given restriction. `down`: why it cannot serve. */

@@ -24,6 +24,7 @@ export {
 export * from './redis-requirements.js';
 export * from './redis-restart-detector.js';
 export * from './redis-url.js';
+export * from './redis-outage.js';
 export * from './redis.js';
 export { sendSoon } from './redis-writes.js';
 export * from './redis.module.js';
@@ -37,6 +38,7 @@ export * from './settings.js';
 export * from './settings.module.js';
 export * from './time-order.js';
 export * from './tokens.js';
+export { causeOf, unreachable } from './unreachable.js';
 export * from './watched-file.js';
 export * from './within.js';
 export { linkedAbort, sharedAbort } from './shared-abort.js';

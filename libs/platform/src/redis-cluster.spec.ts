@@ -7,7 +7,8 @@ import { MemoryWatch } from './memory-watch.js';
 import { assertRedisRequirements } from './redis-requirements.js';
 import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
-import { closeRedis, connectRedis, mastersOf, redisOutage, type Redis } from './redis.js';
+import { redisOutage } from './redis-outage.js';
+import { closeRedis, connectRedis, mastersOf, type Redis } from './redis.js';
 
 const SLOT_TAGS = ['{a}', '{b}', '{c}', '{s0}', '{s1}', '{s2}', '{s3}', '{s4}'];
 
@@ -216,7 +217,9 @@ describe('a master of a Redis Cluster that is killed', () => {
     expect(isRedisError(refused)).toBe(true);
     const waiting = addBoth.run(wait, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 });
     for (const redis of [wait, fail]) {
-      await eventually('the missing master is reported', async () => expect(await redisOutage(redis)).toBeDefined());
+      await eventually('the missing master is reported', async () =>
+        expect(await redisOutage(redis)).toMatch(`a master of Redis at 127.0.0.1:${port} cannot be reached: `),
+      );
     }
     // The error of the missing master must not hide that the other masters are new to this detector.
     const another = new RedisRestartDetector(fail);

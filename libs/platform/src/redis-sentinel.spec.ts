@@ -6,7 +6,8 @@ import { LuaCommands } from './lua-commands.js';
 import { assertRedisRequirements } from './redis-requirements.js';
 import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
-import { closeRedis, connectRedis, redisOutage, type Redis } from './redis.js';
+import { redisOutage } from './redis-outage.js';
+import { closeRedis, connectRedis, type Redis } from './redis.js';
 
 const increase = new LuaCommands('spec/src/commands').fromText<{ key: string }, { by: number }, number>(
   'increase',

@@ -2,8 +2,11 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis as RedisServer } from 'ioredis';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { closeRedis, connectRedis, redisOutage, type Redis } from './redis.js';
+import { eventually, freePort, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { addressText } from './redis-fault.js';
+import { redisOutage } from './redis-outage.js';
+import { closeRedis, connectRedis, type Redis } from './redis.js';
+import { parseRedisUrl } from './redis-url.js';
 
 describe('redisOutage', () => {
   let server: Server;
@@ -28,7 +31,7 @@ describe('redisOutage', () => {
 
   it('does not wait for a Redis that delays all commands', async () => {
     await other.client('PAUSE', 2500, 'ALL');
-    expect(await redisOutage(redis)).toBe('redis does not answer');
+    expect(await redisOutage(redis)).toBe(`Redis at ${server.url} cannot be reached: no answer within a second`);
     await other.ping();
     expect(await redisOutage(redis)).toBeUndefined();
   });
@@ -37,7 +40,7 @@ describe('redisOutage', () => {
     const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');
-    expect(await redisOutage(quick)).toBe('redis does not answer');
+    expect(await redisOutage(quick)).toBe(`Redis at ${server.url} cannot be reached: Command timed out`);
     await other.ping();
     quick.disconnect();
   });
@@ -49,17 +52,47 @@ describe('redisOutage', () => {
     const url = `redis://127.0.0.1:${(mute.address() as AddressInfo).port}`;
     const away = connectRedis(url, { name: 'spec-away', whenAway: 'wait' }, quiet);
     await eventually('the server has accepted the connection', () => expect(sockets).toHaveLength(1));
-    expect(await redisOutage(away)).toBe('redis does not answer');
+    expect(await redisOutage(away)).toBe(`Redis at ${url} cannot be reached: no answer`);
     away.disconnect();
     for (const socket of sockets) socket.destroy();
     mute.close();
+  });
+
+  it('names address and cause of a Redis that is away, without user name and password', async () => {
+    const port = await freePort();
+    const url = `redis://some-user:some-password@127.0.0.1:${port}/3`;
+    const away = connectRedis(url, { name: 'spec-refused', whenAway: 'wait' }, quiet);
+    await once(away, 'error');
+    expect(await redisOutage(away)).toBe(
+      `Redis at redis://127.0.0.1:${port} cannot be reached: connect ECONNREFUSED 127.0.0.1:${port}`,
+    );
+    away.disconnect();
+  });
+
+  it('names address and cause of a connection that has ended', async () => {
+    const stopped = await startRedis();
+    const lost = connectRedis(stopped.url, { name: 'spec-lost', whenAway: 'wait' }, quiet);
+    await lost.ping();
+    const closed = once(lost, 'close');
+    await stopped.stop();
+    await closed;
+    expect(await redisOutage(lost)).toMatch(`Redis at ${stopped.url} cannot be reached: `);
+    lost.disconnect();
+  });
+
+  it.each([
+    ['rediss://u:p@cache:6380/2', 'rediss://cache:6380'],
+    ['redis+cluster://u:p@a:1,[::1]:2', 'redis+cluster://a:1,[::1]:2'],
+    ['redis+sentinel://u:p@a:1,b:2/main?sentinelPassword=p', 'redis+sentinel://a:1,b:2/main'],
+  ])('names %s as %s', (url, text) => {
+    expect(addressText(parseRedisUrl(url))).toBe(text);
   });
 
   it('reports the error code with which Redis refuses a command', async () => {
     const barred = connectRedis(server.url, { name: 'spec-barred', whenAway: 'wait' }, quiet);
     await barred.ping();
     await other.acl('SETUSER', 'default', '-ping');
-    expect(await redisOutage(barred)).toBe('redis refuses: NOPERM');
+    expect(await redisOutage(barred)).toBe(`Redis at ${server.url} refuses: NOPERM`);
     await other.acl('SETUSER', 'default', '+ping');
     barred.disconnect();
   });

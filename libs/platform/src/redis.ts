@@ -7,7 +7,8 @@ import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
 import './redis-connector.js';
 import { masterConnector } from './redis-master.js';
-import { RedisError, withTypedErrors } from './redis-error.js';
+import { withTypedErrors } from './redis-error.js';
+import { watchFaults } from './redis-fault.js';
 import './redis-slots-refresh.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { batchWrites } from './redis-writes.js';
@@ -55,7 +56,9 @@ export function connectRedis(
   else batchWrites(redis);
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
-  const warn = (error: Error): void => logger.warn({ redis: name, err: error }, 'redis connection error');
+  const fault = watchFaults(redis, address);
+  const warn = (error: Error): void =>
+    logger.warn({ redis: name, address: fault.address, err: error }, 'redis connection error');
   redis.on('error', warn);
   redis.on('node error', warn);
   redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
@@ -157,28 +160,4 @@ export function unreachableMasters(redis: Redis): string[] {
   const found = new Set(redis.nodes('master').map(({ options: { host, port } }) => `${host}:${port}`));
   const holders = new Set(redis.slots.flatMap(([master]) => master ?? []));
   return [...holders].filter((master) => !found.has(master));
-}
-
-const AWAY = 'redis does not answer';
-
-/**
- * For readiness: undefined if every master replies within a second, otherwise the fault. The endpoint is public, so the text
- * contains no address and no error message of the connection.
- */
-export async function redisOutage(redis: Redis): Promise<string | undefined> {
-  if (redis.status !== 'ready') return AWAY;
-  if (unreachableMasters(redis).length > 0) return 'a master of the redis cluster does not answer';
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(AWAY), 1000);
-  });
-  const answer = Promise.all(mastersOf(redis).map((master) => master.ping())).then(
-    () => undefined,
-    (error: unknown) => {
-      const reply = error instanceof RedisError ? error.cause : error;
-      const refused = reply instanceof Error && reply.name === 'ReplyError';
-      return refused ? `redis refuses: ${reply.message.split(' ', 1)[0]}` : AWAY;
-    },
-  );
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

@@ -1,0 +1,36 @@
+/** Remembers why a connection to Redis is not open, since only its events say it. */
+import type { Redis } from './redis.js';
+import type { RedisAddress } from './redis-url.js';
+import { causeOf } from './unreachable.js';
+
+export interface RedisFault {
+  /** Without user names and passwords. */
+  readonly address: string;
+  /** Why the connection is not open; undefined while it is, and before the first attempt has ended. */
+  cause: string | undefined;
+}
+
+const faults = new WeakMap<Redis, RedisFault>();
+
+export function watchFaults(redis: Redis, address: RedisAddress): RedisFault {
+  const fault: RedisFault = { address: addressText(address), cause: undefined };
+  faults.set(redis, fault);
+  const failed = (error: unknown): void => void (fault.cause = causeOf(error));
+  redis.on('error', failed);
+  redis.on('node error', failed);
+  redis.on('ready', () => (fault.cause = undefined));
+  redis.on('close', () => (fault.cause ??= 'the connection ended'));
+  return fault;
+}
+
+/** @param redis a connection of `connectRedis` */
+export function faultOf(redis: Redis): RedisFault {
+  return faults.get(redis) ?? { address: 'REDIS_URL', cause: undefined };
+}
+
+/** As in `REDIS_URL`, without user names, passwords and the number of the database. */
+export function addressText({ topology, tls, hosts, masterName }: RedisAddress): string {
+  const scheme = (tls ? 'rediss' : 'redis') + (topology === 'single' ? '' : `+${topology}`);
+  const names = hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+  return `${scheme}://${names.join(',')}${masterName === undefined ? '' : `/${masterName}`}`;
+}
