@@ -21,7 +21,7 @@ export function dispatcherReadiness(
       name: 'broker',
       check: () => {
         if (gate.problem !== undefined) return Promise.resolve({ down: gate.problem });
-        if (!publisher.connected) return Promise.resolve({ down: 'not connected' });
+        if (publisher.problem !== undefined) return Promise.resolve({ down: publisher.problem });
         return Promise.resolve(publisher.stalled ? { down: 'acknowledges no publish' } : 'up');
       },
     },

@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { BrokerGate, BrokerModule } from '@app/broker';
+import { BrokerGate, BrokerModule, Publisher } from '@app/broker';
 import {
   HealthModule,
   Lifecycle,
@@ -70,7 +70,7 @@ export class IngesterModule {
         ownership,
         HealthModule.of({
           imports: [ShardingModule, IntakeModule, laneWatch, ownership],
-          inject: [REDIS, BrokerGate, LaneStrategy, LaneWatch, LeasedOwnership, StandBy],
+          inject: [REDIS, BrokerGate, Publisher, LaneStrategy, LaneWatch, LeasedOwnership, StandBy],
           useFactory: ingesterReadiness,
         }),
       ],

@@ -99,6 +99,21 @@ describe('Publisher, when the connection to the broker is lost', () => {
     expect(losses).toBe(1);
   });
 
+  it('names the address of the broker, without user and password, and why there is no connection', async () => {
+    const port = await freePort();
+    const first = await startMosquitto({ port });
+    const publisher = await publishers.open(`mqtt://some-user:some-password@127.0.0.1:${port}`);
+    expect(publisher.problem).toBeUndefined();
+    await first.stop();
+    await eventually('the publisher tries to connect again', () =>
+      expect(publisher.problem).toBe(
+        `the broker at mqtt://127.0.0.1:${port} cannot be reached: connect ECONNREFUSED 127.0.0.1:${port}`,
+      ),
+    );
+    await publishers.startBroker({ port });
+    await eventually('the publisher is connected', () => expect(publisher.problem).toBeUndefined());
+  });
+
   it('can be closed while a publish is queued', async () => {
     const publisher = publishers.openWithoutWaiting(`mqtt://127.0.0.1:${await freePort()}`);
     void publisher.publish('out/a', 'x');

@@ -4,8 +4,10 @@
  * here; the outcome of one with `writeBy` is unknown.
  */
 import type { MqttClient } from 'mqtt';
-import { Sampled, backoffMs, counter, type Logger } from '@app/platform';
+import { Sampled, backoffMs, causeOf, counter, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
+import { endedBecause } from './check/check-connection.js';
+import { unreachableBroker } from './check/essentials.js';
 import { ERROR_EVERY_MS, endMqtt, openMqtt } from './mqtt-connection.js';
 import { PendingPublishes, type PendingPublish } from './pending-publishes.js';
 import { NO_MATCHING_SUBSCRIBERS, refusedBy, type PublishOptions, type PublishOutcome } from './publish-outcome.js';
@@ -38,6 +40,8 @@ export class Publisher {
   private isClosed = false;
   private stalledAt = -Infinity;
   private isOpen = false;
+  /** Why there is no connection; undefined while there is one, and before the first attempt has ended. */
+  private cause: string | undefined;
   private readonly lossListeners: (() => void)[] = [];
   private readonly connectListeners: (() => void)[] = [];
   private onConnected: () => void = () => undefined;
@@ -55,6 +59,11 @@ export class Publisher {
 
   get connected(): boolean {
     return this.client.connected;
+  }
+
+  /** Why there is no connection, with the address of the broker; undefined if there is one. */
+  get problem(): string | undefined {
+    return this.connected ? undefined : unreachableBroker(this.access.url, this.cause ?? 'no answer');
   }
 
   /** Whether a connection was recently closed because the broker acknowledged no publish, and it has acknowledged none since. */
@@ -137,6 +146,7 @@ export class Publisher {
       if (client !== this.client) return;
       this.attempts = 0;
       this.isOpen = true;
+      this.cause = undefined;
       this.onConnected();
       for (const listener of this.connectListeners) listener();
       client.stream.on('drain', () => this.callNext());
@@ -145,14 +155,19 @@ export class Publisher {
     });
     client.on('close', () => {
       if (client !== this.client) return;
+      this.cause ??= 'the connection ended';
       this.connection = new Promise((resolve) => (this.onConnected = resolve));
       this.dropPending(client);
       if (this.isOpen && !this.isClosed) for (const listener of this.lossListeners) listener();
       this.isOpen = false;
       client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
-    client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost its connection to the broker'));
+    client.on('disconnect', ({ reasonCode }) => (this.cause = endedBecause(reasonCode)));
+    client.on('offline', () =>
+      logger.warn({ mqtt_client_id, problem: this.problem }, 'publisher lost its connection to the broker'),
+    );
     client.on('error', (error) => {
+      if (client === this.client) this.cause = causeOf(error);
       this.errors.take((skipped) => logger.warn({ err: error, mqtt_client_id, skipped }, 'publisher error'));
       // After a packet that it cannot parse, MQTT.js reads nothing more, but keeps the connection open.
       if (client.connected && !('code' in error)) this.replaceClient(error);

@@ -20,7 +20,7 @@ import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
 import type { BrokerFacts } from './broker-facts.js';
 import { CheckSchedule, type CheckOutcome, type CheckTimes } from './check-schedule.js';
-import { lackingLine, withoutCredentials, type Essential, type Needs } from './essentials.js';
+import { lackingLine, unreachableBroker, withoutCredentials, type Essential, type Needs } from './essentials.js';
 import { grantedFields } from './granted.js';
 import { weakerPromises } from './weaker-promises.js';
 
@@ -296,7 +296,7 @@ export class BrokerGate {
       const { essential } = check;
       return { kind: 'missing', problem: lackingLine(url, essential), essential };
     }
-    return { kind: 'failed', problem: `the broker at ${withoutCredentials(url)} cannot be reached: ${check.details}` };
+    return { kind: 'failed', problem: unreachableBroker(url, check.details) };
   }
 
   /** @returns what is wrong; undefined if it was interrupted so often that it counts as a check with an unknown result */

@@ -11,7 +11,7 @@ import {
   type ISubscriptionGrant,
   type MqttClient,
 } from 'mqtt';
-import { within } from '@app/platform';
+import { causeOf, within } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
 import { endMqtt, openMqtt, refusalOf, subscribeMqtt } from '../mqtt-connection.js';
 import { readGranted, type Granted } from './granted.js';
@@ -118,7 +118,7 @@ export class CheckConnection {
     this.interrupted = new Promise((_, reject) => {
       client.on('disconnect', ({ reasonCode }) => {
         if (reasonCode === NOT_AUTHORIZED) reject(new CheckNotAllowedError('a topic of the check'));
-        reject(new CheckInterruptedError(`the broker ended the connection: ${reasonText(reasonCode)}`));
+        reject(new CheckInterruptedError(endedBecause(reasonCode)));
       });
       client.on('close', () => reject(new CheckInterruptedError('the connection ended during the check')));
       onAbort(signal, client, () => reject(new CheckInterruptedError(STOPPED)));
@@ -275,6 +275,11 @@ export class CheckConnection {
   }
 }
 
+/** The words for a DISCONNECT of the broker. */
+export function endedBecause(reasonCode?: number): string {
+  return `the broker ended the connection: ${reasonText(reasonCode)}`;
+}
+
 function reasonText(reasonCode = 0): string {
   const names: Readonly<Record<number, string | undefined>> = ReasonCodes;
   return `${names[reasonCode] ?? 'reason'} (0x${reasonCode.toString(16).padStart(2, '0')})`;
@@ -291,7 +296,7 @@ function failedConnect(error: Error): Connecting {
   if (typeof code === 'number') return { kind: 'refused', reasonCode: code, details: error.message };
   // A broker that does not know the version may reset the connection, or reply in the form of an older one.
   if (code === 'ECONNRESET' || (code === undefined && error.message !== 'connack timeout')) return closed();
-  return { kind: 'unreachable', details: error.message };
+  return { kind: 'unreachable', details: causeOf(error) };
 }
 
 function closed(): Connecting {

@@ -1,4 +1,5 @@
 /** What the apps cannot do without, and the line that says which of it a broker lacks. */
+import { unreachable } from '@app/platform';
 import type { Granted } from './granted.js';
 
 export type Essential =
@@ -37,6 +38,11 @@ export const REMEDY: Readonly<Record<Essential, string>> = {
 /** The cause and the remedy in one line. `url` may carry user and password, which are left out. */
 export function lackingLine(url: string, essential: Essential): string {
   return `the broker at ${withoutCredentials(url)} ${LACKS[essential]}: ${REMEDY[essential]}`;
+}
+
+/** The words for a broker to which there is no connection. */
+export function unreachableBroker(url: string, cause: string): string {
+  return unreachable('the broker', withoutCredentials(url), cause);
 }
 
 export function withoutCredentials(url: string): string {
