@@ -1,5 +1,5 @@
 /** Remembers why a connection to Redis is not open, since only its events say it. */
-import type { Redis } from './redis.js';
+import type { Cluster, Redis as RedisServer } from 'ioredis';
 import type { RedisAddress } from './redis-url.js';
 import { causeOf } from './unreachable.js';
 
@@ -9,6 +9,8 @@ export interface RedisFault {
   /** Why the connection is not open; undefined while it is, and before the first attempt has ended. */
   cause: string | undefined;
 }
+
+type Redis = RedisServer | Cluster;
 
 const faults = new WeakMap<Redis, RedisFault>();
 
