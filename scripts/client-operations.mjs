@@ -21,8 +21,11 @@ const SHAPES = {
 
 /**
  * The members of an OpenAPI operation that are used here.
- * @typedef {{ operationId: string, summary: string, description?: string, requestBody?: object,
- *   parameters?: { in: string, name: string, required?: boolean }[] }} OpenApiOperation
+ * @typedef {{ type?: string, minimum?: number, maximum?: number }} NumberSchema
+ * @typedef {{ operationId: string, summary: string, description?: string,
+ *   requestBody?: { content: { 'application/json': { schema: { $ref: string } } } },
+ *   parameters?: { in: string, name: string, required?: boolean, schema: NumberSchema }[] }} OpenApiOperation
+ * @typedef {Record<string, { properties?: Record<string, NumberSchema> }>} Schemas
  */
 
 const HEAD = `// Written by \`npm run generate\` from the OpenAPI document: do not edit.
@@ -36,11 +39,14 @@ export class Operations {
 
 /** @param {object} document OpenAPI @returns {string} the methods as TypeScript */
 export function operationsOf(document) {
-  const { paths } = /** @type {{ paths: Record<string, Record<string, OpenApiOperation>> }} */ (document);
+  const { paths, components } =
+    /** @type {{ paths: Record<string, Record<string, OpenApiOperation>>, components: { schemas: Schemas } }} */ (
+      document
+    );
   const methods = Object.entries(paths).flatMap(([url, operations]) =>
     Object.entries(operations)
       .filter(([, { operationId }]) => !BY_HAND.has(operationId))
-      .map(([method, operation]) => methodOf(method.toUpperCase(), url, operation)),
+      .map(([method, operation]) => methodOf(method.toUpperCase(), url, operation, components.schemas)),
   );
   return `${HEAD}\n${methods.join('\n')}}\n`;
 }
@@ -48,9 +54,10 @@ export function operationsOf(document) {
 /**
  * The arguments are, in this order, those that the operation has of: each parameter of the path, the query, the body, and
  * the options of the call, which include parameters in headers.
- * @param {string} method @param {string} url @param {OpenApiOperation} operation
+ * @param {string} method @param {string} url @param {OpenApiOperation} operation @param {Schemas} schemas
  */
-function methodOf(method, url, { operationId: id, summary, description, requestBody, parameters = [] }) {
+function methodOf(method, url, operation, schemas) {
+  const { operationId: id, summary, description, requestBody, parameters = [] } = operation;
   const { body, answer, mayBeEmpty } = SHAPES[id] ?? {};
   const data = `Api.${pascal(id)}Data`;
   const response = `Api.${pascal(id)}Response`;
@@ -76,6 +83,8 @@ function methodOf(method, url, { operationId: id, summary, description, requestB
     const given = headers.map(({ name }) => `...(${camel(name)} !== undefined && { '${name}': ${camel(name)} })`);
     parts.push(`headers: { ${given.join(', ')} }`);
   }
+  const ranges = rangesOf(operation, schemas);
+  if (ranges.length > 0) parts.push(`ranges: { ${ranges.join(', ')} }`);
   const type = answer === undefined ? response : `${response}['${answer}']`;
   const what = mayBeEmpty ? `${response} | undefined` : response;
   const call = `this.requester.call<${data}, ${what}>('${method}', '${url}', parts, options)`;
@@ -89,6 +98,18 @@ function methodOf(method, url, { operationId: id, summary, description, requestB
     '  }',
     '',
   ].join('\n');
+}
+
+/** Of the numbers in the query and the body. @param {OpenApiOperation} operation @param {Schemas} schemas */
+function rangesOf({ requestBody, parameters = [] }, schemas) {
+  const name = requestBody?.content['application/json'].schema.$ref.split('/').at(-1) ?? '';
+  const members = [
+    ...parameters.filter((parameter) => parameter.in === 'query').map(({ name, schema }) => ({ name, schema })),
+    ...Object.entries(schemas[name]?.properties ?? {}).map(([name, schema]) => ({ name, schema })),
+  ];
+  return members
+    .filter(({ schema }) => schema.minimum !== undefined && schema.maximum !== undefined)
+    .map(({ name, schema: { minimum, maximum } }) => `${name}: [${minimum}, ${maximum}]`);
 }
 
 /** @param {string} summary @param {string | undefined} description @param {true | undefined} mayBeEmpty */

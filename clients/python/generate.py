@@ -87,14 +87,16 @@ class Generator:
         if key == "Prefer":
             name, type_, value = "wait", "Duration", "wait_preference(wait)"
         elif key == "reconnect_after":
-            type_, value = "Duration | datetime | str", f"iso_duration({name})"
+            type_, value = "Duration | datetime | str", f'iso_duration("{name}", {name})'
         elif key.endswith("_seconds"):
             name = key.removesuffix("_seconds")
-            type_, value = "Duration", f"whole_seconds({name})"
+            type_, value = "Duration", f'whole_seconds("{name}", {name}, {range_of(schema)})'
         elif self.resolved(schema).get("format") == "date-time":
             type_, value = "datetime | str", f"timestamp({name})"
         else:
             type_ = self.type_of(schema)
+            if type_ == "int":
+                value = f'whole_number("{name}", {name}, {range_of(schema)})'
             if type_.startswith("Iterable"):
                 value = f"[plain(item) for item in {name}]"
         return Argument(name, type_, is_required, place, key, value)
@@ -220,7 +222,7 @@ class Generator:
                 "from collections.abc import Iterable, Mapping",
                 "from datetime import datetime",
                 "from typing import Any, Literal, TypeAlias",
-                "from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_seconds",
+                "from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_number, whole_seconds",
                 "from .._model import EventModel, UnknownEvent",
                 "from .._operation import UNSET, Operation, members, operation_of, plain",
                 "from . import models",
@@ -258,6 +260,10 @@ class Generator:
                 *methods,
             ]
         )
+
+
+def range_of(schema: Schema) -> str:
+    return f"{schema['minimum']}, {schema['maximum']}"
 
 
 def name_of(ref: str) -> str:

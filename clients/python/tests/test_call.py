@@ -128,13 +128,13 @@ def test_raises_if_the_message_is_not_answered(status: str, text: str, details: 
 
 
 def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
-    error = Play(accepted(), SENT, timeout=0).failure()
+    error = Play(accepted(), SENT, timeout=1e-6).failure()
     assert isinstance(error, CallError)
     assert (error.status, error.details) == ("sent", "no answer within 1 s")
 
 
 def test_says_that_the_client_is_offline_if_the_message_still_waits_for_it_then() -> None:
-    error = Play(accepted(), models.Message.model_validate(message("held")), timeout=0).failure()
+    error = Play(accepted(), models.Message.model_validate(message("held")), timeout=1e-6).failure()
     text = "the call of printer failed: no answer within 1 s, because the client is offline (message m-1)"
     assert str(error) == text
 
@@ -185,4 +185,4 @@ def test_asks_once_for_what_another_request_cannot_cure(error: ProblemError) -> 
 
 
 def test_cannot_know_whether_it_was_done_if_the_service_stays_away() -> None:
-    assert isinstance(Play(UnreachableError("lost"), timeout=0).failure(), UnreachableError)
+    assert isinstance(Play(UnreachableError("lost"), timeout=1e-6).failure(), UnreachableError)

@@ -85,7 +85,15 @@ def test_sends_durations_and_times_as_the_api_writes_them(driver: Driver, servic
         ({"ttl": -1}, "must be finite and not negative"),
         ({"ttl": float("nan")}, "must be finite and not negative"),
         ({"ttl": "1h"}, "a number of seconds or a timedelta, such as 3600 or timedelta.hours=1., not '1h'"),
-        ({"ttl": 0.5}, "must be a whole number of seconds, not 0.5"),
+        ({"ttl": 0.5}, "ttl must be a whole number of seconds from 1 to 2592000, not 0.5"),
+        ({"ttl": 0}, "ttl must be a whole number of seconds from 1 to 2592000, not 0"),
+        (
+            {"response_timeout": timedelta(days=31)},
+            "response_timeout must be .* to 2592000, not datetime.timedelta.days=31.",
+        ),
+        ({"wait": 61}, "wait must be a whole number of seconds from 1 to 60, not 61"),
+        ({"timeout": 0}, r"timeout must be more than 0 and at most 2073600 s .24 days., not 0"),
+        ({"timeout": 10**400}, "timeout must be finite and not negative"),
         ({"response_timeout": timedelta(milliseconds=1500)}, "must be a whole number of seconds"),
         ({"wait": 0.5}, "must be a whole number of seconds"),
         ({"payload": float("nan")}, "not JSON compliant"),
@@ -96,6 +104,77 @@ def test_refuses_what_cannot_be_sent(driver: Driver, service: Service, arguments
     with pytest.raises(ValueError, match=text):
         driver.run("send_message", "c", "d", **arguments)
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "text"),
+    [
+        ("list_dead_letters", {"limit": 201}, "limit must be a whole number from 1 to 200, not 201"),
+        ("list_connections", {"limit": 0.5}, "limit must be a whole number from 1 to 1000, not 0.5"),
+        ("read_message", {"message_id": "m", "wait": 0}, "wait must be a whole number of seconds from 1 to 60, not 0"),
+        (
+            "wait",
+            {"message_id": "m", "timeout": timedelta(days=61)},
+            "timeout must be more than 0 and at most .* .60 days.",
+        ),
+        ("call", {"client_id": "c", "directive": "d", "timeout": timedelta(days=31)}, "timeout must be .* .30 days."),
+        (
+            "force_disconnect",
+            {"client_id": "c", "reconnect_after": -1},
+            "reconnect_after must be finite and not negative",
+        ),
+    ],
+)
+def test_names_the_argument_that_cannot_be_meant(
+    driver: Driver, service: Service, method: str, arguments: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        driver.run(method, **arguments)
+    assert service.requests == []
+
+
+def test_refuses_a_time_without_time(driver: Driver, service: Service) -> None:
+    with pytest.raises(ValueError, match=r"silence must be more than 0 and at most 2073600 s .24 days., not 0"):
+        driver.take(1, "events", silence=0)
+    driver.options.update(timeout=float("nan"))
+    with pytest.raises(ValueError, match="timeout must be finite and not negative, not nan"):
+        driver.run("whoami")
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "text"),
+    [
+        (
+            "send_message",
+            {"ttl_seconds": 60},
+            r"send_message.. has no argument 'ttl_seconds': use 'ttl', a number of seconds",
+        ),
+        (
+            "send_message",
+            {"response_timeout_seconds": 60},
+            "use 'response_timeout', a number of seconds or a timedelta",
+        ),
+        ("call", {"timeout_ms": 500}, r"call.. has no argument 'timeout_ms': use 'timeout'"),
+        ("wait", {"timeoutMs": 500}, "use 'timeout'"),
+        ("call", {"idempotencyKey": "k"}, "did you mean 'idempotency_key'.$"),
+        ("lift_refusal", {"body": 1}, "it takes client_id, timeout, request_id$"),
+    ],
+)
+def test_names_the_argument_that_was_meant(
+    driver: Driver, service: Service, method: str, arguments: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(TypeError, match=text):
+        driver.run(method, "c", "d", **arguments)
+    assert service.requests == []
+
+
+def test_names_the_argument_that_was_meant_of_iterators_and_of_the_client(driver: Driver) -> None:
+    with pytest.raises(TypeError, match=r"connections.. has no argument 'page_limit': did you mean 'limit'"):
+        driver.take(1, "connections", page_limit=5)
+    driver.options.update(timeout_seconds=5)
+    with pytest.raises(TypeError, match=r"CloudConnector.. has no argument 'timeout_seconds': use 'timeout'"):
+        driver.run("whoami")
 
 
 def test_refuses_a_time_without_a_zone(driver: Driver) -> None:

@@ -3,6 +3,7 @@ import { CallError, ProblemError, UnreachableError } from './errors.js';
 import { follow } from './events.js';
 import type * as Api from './generated/types.gen.js';
 import { hasEnded } from './message-end.js';
+import { checkMs } from './numbers.js';
 import { pause } from './pause.js';
 import { abortWith, type CallOptions, type Operation, type Requester } from './requester.js';
 
@@ -16,7 +17,10 @@ export interface CallOfClient {
 }
 
 export interface CallSettings extends CallOptions {
-  /** How long the answer may take, in milliseconds; 30,000 by default. Until then the message may wait for its client as well. */
+  /**
+   * How long the answer may take, in milliseconds, up to 30 days; 30,000 by default. Until then the message may wait for its client as
+   * well. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a second after the call.
+   */
   timeoutMs?: number | undefined;
   /** The client does not do the work again for a call with the same key. By default each call has a key of its own. */
   idempotencyKey?: string | undefined;
@@ -28,6 +32,8 @@ export interface CallSettings extends CallOptions {
 }
 
 const TIMEOUT_MS = 30_000;
+/** The longest that the service keeps a message, and awaits an answer. */
+const LONGEST_MS = 2_592_000_000;
 /** The longest wait that the service grants one request. */
 const MAX_WAIT_SECONDS = 60;
 /** How much longer than its wait a request may take. */
@@ -41,7 +47,8 @@ const NO_WAIT_PAUSE_MS = 1000;
 
 /**
  * Resolves with the payload of the client's answer; undefined if the answer has none.
- * @throws CallError, ProblemError, UnreachableError, the reason of the signal, or what `onProgress` has thrown
+ * @throws CallError, ProblemError, UnreachableError, RangeError for what cannot be sent, the reason of the signal, or what `onProgress`
+ * has thrown
  */
 export async function call(
   requester: Requester,
@@ -49,7 +56,8 @@ export async function call(
   { directive, payload }: CallOfClient,
   { timeoutMs = TIMEOUT_MS, idempotencyKey = crypto.randomUUID(), onProgress, ...options }: CallSettings,
 ): Promise<unknown> {
-  const seconds = Math.max(1, Math.ceil(timeoutMs / 1000));
+  checkMs('timeoutMs', timeoutMs, LONGEST_MS);
+  const seconds = Math.ceil(timeoutMs / 1000);
   const until = performance.now() + timeoutMs;
   const send: Operation = {
     url: '/v1/connections/{client_id}/messages',

@@ -18,7 +18,10 @@ export type ClientMessage = Extract<ConnectorEvent, { type: 'client.message' }>;
 /** Most messages or connections of a page. */
 const PAGE = 1000;
 
-/** Every method throws `ProblemError`, `UnreachableError`, or the reason of its signal. */
+/**
+ * Every method throws `ProblemError`, `UnreachableError`, or the reason of its signal; and before anything is sent, `RangeError` for an
+ * id, a token or a number that cannot be sent.
+ */
 export class CloudConnector extends Operations {
   constructor(options: ConnectorOptions) {
     super(new Requester(options));

@@ -5,6 +5,7 @@
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
 import type { Event, EventFilter, StreamEventsData } from './generated/types.gen.js';
+import { checkMs } from './numbers.js';
 import { pause } from './pause.js';
 import { abortWith, type Requester } from './requester.js';
 import { ShardPositions } from './shard-positions.js';
@@ -29,7 +30,7 @@ export interface EventsOptions {
   position?: EventPosition | undefined;
   /** Ends the events. */
   signal?: AbortSignal | undefined;
-  /** A connection without data for so long counts as lost; 60,000 by default, four heartbeats. */
+  /** A connection without data for so long counts as lost, in milliseconds, up to 24 days; 60,000 by default, four heartbeats. */
   silenceMs?: number | undefined;
   /** Called each time a connection is open (true) and each time it has ended (false). */
   onOpen?: ((open: boolean) => void) | undefined;
@@ -49,11 +50,12 @@ const SILENCE_MS = 60_000;
 const RETRY_MS = 1000;
 const RETRY_CAP_MS = 10_000;
 
-/** @throws ProblemError, UnreachableError */
+/** @throws ProblemError, UnreachableError, RangeError for a time that is none */
 export async function* follow(
   requester: Requester,
   options: EventsOptions,
 ): AsyncGenerator<StreamItem, void, undefined> {
+  checkMs('silenceMs', options.silenceMs);
   const { signal, position = new EventPosition() } = options;
   position.lastEventId ??= options.lastEventId;
   const since = position.lastEventId === undefined ? textOf(options.since) : undefined;
@@ -122,6 +124,8 @@ async function open(
 
 /** @throws RangeError if the date is invalid */
 function textOf(time: Date | string | undefined): string | undefined {
+  if (time instanceof Date && Number.isNaN(time.getTime()))
+    throw new RangeError('since must be a valid Date or an RFC 3339 timestamp, not an invalid Date');
   return time instanceof Date ? time.toISOString() : time;
 }
 

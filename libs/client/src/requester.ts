@@ -1,12 +1,13 @@
 /** Makes HTTP calls: address, credentials, time limit, and a typed error for each failure. */
 import { UnreachableError, problemOf } from './errors.js';
+import { checkMs, checkRanges, checkWait, jsonOf, type Ranges } from './numbers.js';
 
 export interface ConnectorOptions {
   /** The address of the gateway, such as `https://connector.example.com`, without `/v1`; another path in it is kept. */
   baseUrl: string | URL;
   /** An API key or a token, or a function that gets one before each call. */
   token?: string | (() => string | Promise<string>) | undefined;
-  /** The time limit of a call in milliseconds; 30,000 by default. */
+  /** The time limit of a call in milliseconds, up to 24 days; 30,000 by default. */
   timeoutMs?: number | undefined;
   /** Used instead of the global `fetch`. */
   fetch?: typeof fetch;
@@ -30,6 +31,8 @@ export interface Operation {
   query?: Record<string, string | number | readonly string[] | undefined> | undefined;
   headers?: Record<string, string | undefined> | undefined;
   body?: unknown;
+  /** Of the query and of the body. */
+  ranges?: Ranges | undefined;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -37,14 +40,15 @@ const TIMEOUT_MS = 30_000;
 export class Requester {
   private readonly base: string;
 
-  /** @throws TypeError if the address is not one of a gateway */
+  /** @throws TypeError if the address is not one of a gateway, RangeError for a time limit that is none */
   constructor(private readonly options: ConnectorOptions) {
+    checkMs('timeoutMs', options.timeoutMs);
     this.base = addressOf(options.baseUrl);
   }
 
   /**
    * Calls an operation and reads its answer.
-   * @throws ProblemError, UnreachableError, RangeError for an id or a token that cannot be sent, the reason of the signal
+   * @throws ProblemError, UnreachableError, RangeError for an id, a token or a number that cannot be sent, the reason of the signal
    */
   async call<Data extends Operation, Answer>(
     method: Method,
@@ -52,6 +56,7 @@ export class Requester {
     parts: Omit<Data, 'url'>,
     { signal, requestId, timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS }: CallOptions = {},
   ): Promise<Answer> {
+    checkMs('timeoutMs', timeoutMs);
     const request = await this.prepare(method, { ...parts, url }, requestId);
     const limit = withTimeLimit(timeoutMs, signal);
     let text: string;
@@ -90,6 +95,9 @@ export class Requester {
   }
 
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
+    const { query = {}, body, headers: ofOperation, ranges = {} } = operation;
+    checkRanges({ ...query, ...(body as object | undefined) }, ranges);
+    checkWait(ofOperation?.['Prefer']);
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;
     if (credentials === '') {
@@ -99,15 +107,14 @@ export class Requester {
     if (credentials !== undefined && !/^[\x21-\x7e]+$/.test(credentials)) {
       throw new RangeError('a token must be printable ASCII without spaces');
     }
-    const { body } = operation;
     const named = {
-      ...operation.headers,
+      ...ofOperation,
       'content-type': body === undefined ? undefined : 'application/json',
       authorization: credentials === undefined ? undefined : `Bearer ${credentials}`,
       'x-request-id': requestId,
     };
     const headers = Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined);
-    const more = body === undefined ? {} : { body: JSON.stringify(body) };
+    const more = body === undefined ? {} : { body: jsonOf(body) };
     return { url: this.base + pathOf(operation), init: { method, headers, ...more } };
   }
 

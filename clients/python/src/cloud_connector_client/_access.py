@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._durations import Duration, seconds_of
+from ._durations import Duration, time_limit
 from ._errors import UnreachableError
 from ._operation import Operation
 from ._token import AsyncToken, TokenFile, TokenSource
@@ -30,10 +30,10 @@ class Access:
         if self.base_url.endswith("/v1"):
             raise ValueError(f'"{base_url}" must not end in /v1, which the client adds')
         self.token = TokenSource(token, token_file)
-        self.timeout = seconds_of(timeout)
+        self.timeout = time_limit("timeout", timeout)
 
     def limit(self, timeout: Duration | None) -> float:
-        return self.timeout if timeout is None else seconds_of(timeout)
+        return self.timeout if timeout is None else time_limit("timeout", timeout)
 
     def request(self, operation: Operation[Any], token: str | None, request_id: str | None = None) -> dict[str, Any]:
         """The arguments of httpx."""

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import httpx
 
 from ._access import TIMEOUT_SECONDS, Access
+from ._arguments import with_argument_names
 from ._call import CALL_SECONDS, AsyncOnProgress, Call, Pause, Progress, Running
-from ._durations import Duration, seconds_of
+from ._durations import LONGEST_MESSAGE, Duration, time_limit
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
 from ._message_end import has_ended, may_have_ended
@@ -30,6 +31,7 @@ _Self = TypeVar("_Self", bound="AsyncCloudConnector")
 logger = logging.getLogger("cloud_connector_client")
 
 
+@with_argument_names
 class AsyncCloudConnector(AsyncOperations):
     """Every method raises ProblemError or UnreachableError. A task that is cancelled ends its request."""
 
@@ -111,7 +113,8 @@ class AsyncCloudConnector(AsyncOperations):
         if timeout is None:
             return await self._wait(message_id)
         try:
-            return await asyncio.wait_for(self._wait(message_id), seconds_of(timeout))
+            limit = time_limit("timeout", timeout, LONGEST_MESSAGE)
+            return await asyncio.wait_for(self._wait(message_id), limit)
         except asyncio.TimeoutError as error:  # in Python 3.10 it is no TimeoutError
             raise TimeoutError("the message has not ended in time") from error
 

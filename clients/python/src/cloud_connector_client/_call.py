@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from ._durations import Duration, seconds_of
+from ._durations import LONGEST_CALL, Duration, time_limit
 from ._errors import CallError, ProblemError, UnreachableError
 from ._event_stream import EventStream
 from ._message_end import has_ended
@@ -105,8 +105,8 @@ class Call:
         self._payload = payload
         self._key = idempotency_key or str(uuid4())
         self._reports_progress = reports_progress
-        timeout = seconds_of(timeout)
-        self._seconds = max(1, math.ceil(timeout))
+        timeout = time_limit("timeout", timeout, LONGEST_CALL)
+        self._seconds = math.ceil(timeout)
         self._until = time.monotonic() + timeout
 
     def steps(self) -> Steps[Any]:

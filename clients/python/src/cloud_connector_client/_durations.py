@@ -1,4 +1,7 @@
-"""Durations and times as the API writes them. Callers pass seconds or a timedelta."""
+"""
+Durations, numbers and times as the API writes them, checked before anything is sent: each error names the argument, the remedy and
+what was passed. Callers pass seconds or a timedelta.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +13,63 @@ Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
 
 
-def seconds_of(duration: Duration) -> float:
+DAY = 86_400
+LONGEST_TIMER = 24 * DAY
+"""In whole days, the longest that a socket waits."""
+LONGEST_CALL = 30 * DAY
+"""The longest that the service keeps a message, and awaits an answer."""
+LONGEST_MESSAGE = 60 * DAY
+"""One that waits for its client, and then for an answer."""
+
+
+def seconds_of(name: str, duration: Duration) -> float:
     if not isinstance(duration, timedelta | float | int):
         raise ValueError(
-            f"a duration is a number of seconds or a timedelta, such as 3600 or timedelta(hours=1), not {duration!r}"
+            f"{name} must be a number of seconds or a timedelta, such as 3600 or timedelta(hours=1), not {duration!r}"
         )
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    try:
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except OverflowError:
+        seconds = math.inf
     if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"a duration must be finite and not negative, not {duration!r}")
+        raise ValueError(f"{name} must be finite and not negative, not {duration!r}")
     return seconds
 
 
-def whole_seconds(duration: Duration | None) -> int | None:
+def time_limit(name: str, duration: Duration, most: int = LONGEST_TIMER) -> float:
+    """Seconds, more than none: without time, nothing could be done."""
+    seconds = seconds_of(name, duration)
+    if not 0 < seconds <= most:
+        raise ValueError(f"{name} must be more than 0 and at most {most} s ({most // DAY} days), not {duration!r}")
+    return seconds
+
+
+def whole_seconds(name: str, duration: Duration | None, least: int, most: int) -> int | None:
     """As `ttl_seconds` and the like. The service knows no parts of a second."""
     if duration is None:
         return None
-    seconds = seconds_of(duration)
-    if not seconds.is_integer():
-        raise ValueError(f"a duration of the service must be a whole number of seconds, not {duration!r}")
+    seconds = seconds_of(name, duration)
+    if not seconds.is_integer() or not least <= seconds <= most:
+        raise ValueError(f"{name} must be a whole number of seconds from {least} to {most}, not {duration!r}")
     return int(seconds)
 
 
+def whole_number(name: str, number: int | None, least: int, most: int) -> int | None:
+    if number is not None and not (isinstance(number, int) and least <= number <= most):
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {number!r}")
+    return number
+
+
 def wait_preference(duration: Duration | None) -> str | None:
-    """As the header `Prefer`."""
-    return None if duration is None else f"wait={whole_seconds(duration)}"
+    """As the header `Prefer`. The service ignores a wait that it does not understand."""
+    return None if duration is None else f"wait={whole_seconds('wait', duration, 1, 60)}"
 
 
-def iso_duration(duration: Duration | datetime | str) -> str:
-    """As `reconnect_after`, which may be a time as well; texts, such as `never`, stay as they are."""
+def iso_duration(name: str, duration: Duration | datetime | str) -> str:
+    """As `reconnect_after`, which may be a time as well; texts, such as `never`, stay as they are. Parts of a millisecond are rounded up."""
     if isinstance(duration, str | datetime):
         return timestamp(duration)
-    milliseconds = math.ceil(seconds_of(duration) * 1000)
+    milliseconds = math.ceil(seconds_of(name, duration) * 1000)
     text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".")
     return f"PT{text}S"
 

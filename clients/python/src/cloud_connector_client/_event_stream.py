@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from ._durations import Duration, seconds_of, timestamp
+from ._durations import LONGEST_TIMER, Duration, time_limit, timestamp
 from ._errors import ProblemError, UnreachableError
 from ._event_blocks import EventBlock, EventBlocks
 from ._model import UnknownEvent
@@ -49,7 +49,7 @@ class EventStream:
         position: EventPosition | None = None,
         silence: Duration = SILENCE_SECONDS,
     ) -> None:
-        self.silence = seconds_of(silence)
+        self.silence = time_limit("silence", silence)
         self._types = None if types is None else [str(one) for one in types]
         self._client_id = client_id
         self._position = position or EventPosition()
@@ -93,7 +93,8 @@ class EventStream:
         if error is not None and not (self._has_been_open and _is_transient(error)):
             raise error
         retry_after = (error.retry_after or 0.0) if isinstance(error, ProblemError) else 0.0
-        pause = max(retry_after, _backoff(self._failures, self._retry))
+        # A service may ask for a pause that no sleep takes.
+        pause = min(LONGEST_TIMER, max(retry_after, _backoff(self._failures, self._retry)))
         self._failures += 1
         return pause
 

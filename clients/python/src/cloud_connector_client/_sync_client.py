@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import httpx
 
 from ._access import TIMEOUT_SECONDS, Access
+from ._arguments import with_argument_names
 from ._call import CALL_SECONDS, Call, OnProgress, Pause, Progress, Running
-from ._durations import Duration, seconds_of
+from ._durations import LONGEST_MESSAGE, Duration, time_limit
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
 from ._message_end import has_ended, may_have_ended
@@ -31,6 +32,7 @@ _Self = TypeVar("_Self", bound="CloudConnector")
 logger = logging.getLogger("cloud_connector_client")
 
 
+@with_argument_names
 class CloudConnector(Operations):
     """Every method raises ProblemError or UnreachableError. Threads may share one client."""
 
@@ -89,7 +91,8 @@ class CloudConnector(Operations):
         """
         Sends a message, waits for what the client answers, and returns the payload of the answer. It asks again if the service
         cannot be reached in between; the client does the work once. Raises CallError if the client has not done it, or not
-        answered in time. `on_progress` is called with what the client says about its progress; without the scope
+        answered within `timeout`, up to 30 days. The service counts in whole seconds: for the message the time is rounded up, so it may
+        end up to a second after the call. `on_progress` is called with what the client says about its progress; without the scope
         `events:read`, it is not called. What it raises ends the call.
         """
         call = Call(client_id, directive, payload, timeout, idempotency_key, reports_progress=on_progress is not None)
@@ -120,7 +123,7 @@ class CloudConnector(Operations):
         no response deadline. It follows the events of the client, and reads the message when the stream is open and after each
         gap, so that no change is missed. Raises TimeoutError after `timeout`.
         """
-        until = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        until = None if timeout is None else time.monotonic() + time_limit("timeout", timeout, LONGEST_MESSAGE)
         message = self.read_message(message_id)
         if has_ended(message):
             return message

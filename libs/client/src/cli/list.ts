@@ -19,6 +19,8 @@ export interface ListView<Item> {
   id: (item: Item) => string;
   /** The time of a row: people see the newest rows first. The service lists them in another order, or shard by shard. */
   newestBy?: (item: Item) => string;
+  /** Most rows of a page; 1,000 without it. */
+  most?: number;
   page: (paging: { limit: number; cursor?: string }) => Promise<{ data: Item[]; next_cursor: string | null }>;
   watched: Watched;
 }
@@ -52,7 +54,7 @@ async function* pages<Item>(
   let left = limit;
   let next = cursor ?? null;
   do {
-    const page = await view.page({ limit: Math.min(left, PAGE), ...(next !== null && { cursor: next }) });
+    const page = await view.page({ limit: Math.min(left, view.most ?? PAGE), ...(next !== null && { cursor: next }) });
     yield page;
     left -= page.data.length;
     next = page.next_cursor;

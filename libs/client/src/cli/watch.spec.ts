@@ -107,6 +107,12 @@ it.each([
   expect(out).toContain('… and 26 more');
 });
 
+it('scripts get all dead letters, as many at once as the service gives', async () => {
+  rows = [deadLetter('00')];
+  const { exit, out } = await server.cli(['cluster', 'dead-letters', '--json']);
+  expect([exit, out.trimEnd()]).toEqual([0, JSON.stringify(deadLetter('00'))]);
+});
+
 it('a watched table says if there are more rows than it reads', async () => {
   const end = new AbortController();
   server.answer = (response, { url = '' }) => {

@@ -66,7 +66,7 @@ export class Operations {
     query: NonNullable<Api.ListDeadLettersData['query']> = {},
     options?: CallOptions,
   ): Promise<Api.ListDeadLettersResponse> {
-    const parts = { query };
+    const parts = { query, ranges: { limit: [1, 200] } };
     return this.requester.call<Api.ListDeadLettersData, Api.ListDeadLettersResponse>('GET', '/v1/cluster/dead-letters', parts, options);
   }
 
@@ -79,7 +79,7 @@ export class Operations {
     query: NonNullable<Api.ListConnectionsData['query']> = {},
     options?: CallOptions,
   ): Promise<Api.ListConnectionsResponse> {
-    const parts = { query };
+    const parts = { query, ranges: { limit: [1, 1000] } };
     return this.requester.call<Api.ListConnectionsData, Api.ListConnectionsResponse>('GET', '/v1/connections', parts, options);
   }
 
@@ -172,7 +172,7 @@ export class Operations {
     query: NonNullable<Api.SearchMessagesData['query']> = {},
     options?: CallOptions,
   ): Promise<Api.SearchMessagesResponse> {
-    const parts = { query };
+    const parts = { query, ranges: { limit: [1, 1000] } };
     return this.requester.call<Api.SearchMessagesData, Api.SearchMessagesResponse>('GET', '/v1/messages', parts, options);
   }
 
@@ -199,7 +199,7 @@ export class Operations {
     body: Api.SendMessageData['body'],
     { prefer, idempotencyKey, ...options }: CallOptions & { prefer?: string | undefined; idempotencyKey?: string | undefined } = {},
   ): Promise<Api.SendMessageResponse> {
-    const parts = { path: { client_id: clientId }, body, headers: { ...(prefer !== undefined && { 'Prefer': prefer }), ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }) } };
+    const parts = { path: { client_id: clientId }, body, headers: { ...(prefer !== undefined && { 'Prefer': prefer }), ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }) }, ranges: { ttl_seconds: [1, 2592000], response_timeout_seconds: [1, 2592000] } };
     return this.requester.call<Api.SendMessageData, Api.SendMessageResponse>('POST', '/v1/connections/{client_id}/messages', parts, options);
   }
 
@@ -213,7 +213,7 @@ export class Operations {
     query: NonNullable<Api.ListMessagesData['query']> = {},
     options?: CallOptions,
   ): Promise<Api.ListMessagesResponse> {
-    const parts = { path: { client_id: clientId }, query };
+    const parts = { path: { client_id: clientId }, query, ranges: { limit: [1, 1000] } };
     return this.requester.call<Api.ListMessagesData, Api.ListMessagesResponse>('GET', '/v1/connections/{client_id}/messages', parts, options);
   }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_seconds
+from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_number, whole_seconds
 from .._model import EventModel, UnknownEvent
 from .._operation import UNSET, Operation, members, operation_of, plain
 from . import models
@@ -115,7 +115,10 @@ def get_sweep(sweep_id: str) -> Operation[models.RequestedSweep]:
 def list_dead_letters(*, limit: int | None = None, cursor: str | None = None) -> Operation[models.DeadLetterPage]:
     """Dead letters."""
     return operation_of(
-        "GET", "/v1/cluster/dead-letters", {200: models.DeadLetterPage}, query={"limit": limit, "cursor": cursor}
+        "GET",
+        "/v1/cluster/dead-letters",
+        {200: models.DeadLetterPage},
+        query={"limit": whole_number("limit", limit, 1, 200), "cursor": cursor},
     )
 
 
@@ -149,7 +152,7 @@ def list_connections(
             "offline_reason": offline_reason,
             "held": held,
             "refused": refused,
-            "limit": limit,
+            "limit": whole_number("limit", limit, 1, 1000),
             "cursor": cursor,
             "insights_id": insights_id,
             "machine_id": machine_id,
@@ -184,7 +187,7 @@ def force_disconnect(client_id: str, reconnect_after: Duration | datetime | str)
         "/v1/connections/{client_id}/force-disconnect",
         {202: models.ForcedOff},
         path={"client_id": client_id},
-        body=members(reconnect_after=iso_duration(reconnect_after)),
+        body=members(reconnect_after=iso_duration("reconnect_after", reconnect_after)),
     )
 
 
@@ -213,7 +216,13 @@ def search_messages(
         "GET",
         "/v1/messages",
         {200: models.FoundMessages},
-        query={"status": status, "client_id": client_id, "since": timestamp(since), "limit": limit, "cursor": cursor},
+        query={
+            "status": status,
+            "client_id": client_id,
+            "since": timestamp(since),
+            "limit": whole_number("limit", limit, 1, 1000),
+            "cursor": cursor,
+        },
     )
 
 
@@ -251,9 +260,9 @@ def send_message(
         body=members(
             directive=directive,
             payload=payload,
-            ttl_seconds=whole_seconds(ttl),
+            ttl_seconds=whole_seconds("ttl", ttl, 1, 2592000),
             when_offline=when_offline,
-            response_timeout_seconds=whole_seconds(response_timeout),
+            response_timeout_seconds=whole_seconds("response_timeout", response_timeout, 1, 2592000),
         ),
     )
 
@@ -267,7 +276,7 @@ def list_messages(
         "/v1/connections/{client_id}/messages",
         {200: models.MessagePage},
         path={"client_id": client_id},
-        query={"status": status, "limit": limit, "cursor": cursor},
+        query={"status": status, "limit": whole_number("limit", limit, 1, 1000), "cursor": cursor},
     )
 
 
