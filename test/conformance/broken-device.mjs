@@ -149,6 +149,22 @@ const FAULTS = {
     const entries = JSON.parse(readFileSync(ANSWERS, 'utf8'));
     writeFileSync(ANSWERS, JSON.stringify(entries.map((/** @type {any} */ entry) => ({ ...entry, unsent: false }))));
   },
+  'ignores-puback-errors': () => {
+    const { publishAsync } = client;
+    client.publishAsync = function (/** @type {any[]} */ ...args) {
+      return publishAsync.apply(this, args).catch(() => undefined);
+    };
+  },
+  'repeats-after-puback-errors': () => {
+    const { publishAsync } = client;
+    client.publishAsync = function (/** @type {any[]} */ ...args) {
+      const again = (/** @type {unknown} */ error) => {
+        if (this.connected) void publishAsync.apply(this, args).catch(() => undefined);
+        throw error;
+      };
+      return publishAsync.apply(this, args).catch(again);
+    };
+  },
   'fails-on-noise': () => {
     const { emit } = client;
     client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {

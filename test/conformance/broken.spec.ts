@@ -146,6 +146,16 @@ const DEVICES: readonly Device[] = [
       ],
     ],
   },
+  {
+    faults: [
+      ['ignores-puback-errors', 'puback-error', 'the answer without a PUBACK did not come in 1 s'],
+      ['ignores-puback-errors', 'puback-error-handshake', 'the end of the connection did not come in 1 s'],
+    ],
+  },
+  {
+    faults: [['repeats-after-puback-errors', 'puback-error', 'the answer came again on the same connection']],
+    times: { quiet: LONG_MS },
+  },
   { faults: [['answers-at-qos-0', 'unacknowledged-answer', 'the answer came at QoS 0']] },
   { faults: [['stays-connected', 'force-disconnect', 'the end of the connection did not come in 1 s']] },
   { faults: [['fails-on-unreadable-times', 'force-disconnect-unreadable', 'without a DISCONNECT']] },

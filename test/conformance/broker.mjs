@@ -12,6 +12,8 @@ const UNAVAILABLE = 3;
 const UNAVAILABLE_5 = 0x88;
 /** SUBACK: failure. */
 const REFUSED = 0x80;
+/** PUBACK of MQTT 5: quota exceeded. */
+const QUOTA_EXCEEDED = 0x97;
 
 /** @typedef {import('mqtt-packet').Packet} Packet */
 
@@ -27,6 +29,8 @@ export class Session {
   #events = new EventEmitter();
   holding = false;
   refusesSubscriptions = false;
+  /** Which messages get a PUBACK with an error. MQTT 3.1.1 has none: there the connection ends instead. @type {(packet: Packet) => boolean} */
+  refuses = () => false;
   ended = false;
 
   /**
@@ -49,7 +53,11 @@ export class Session {
     if (packet.cmd === 'pingreq') return this.send({ cmd: 'pingresp' });
     this.packets.push(packet);
     const { messageId = 0 } = packet;
-    if (packet.cmd === 'publish' && packet.qos === 1) this.#acknowledge({ cmd: 'puback', messageId });
+    if (packet.cmd === 'publish' && packet.qos === 1) {
+      if (!this.refuses(packet)) this.#acknowledge({ cmd: 'puback', messageId });
+      else if (this.connect.protocolVersion === 5) this.send({ cmd: 'puback', messageId, reasonCode: QUOTA_EXCEEDED });
+      else this.drop();
+    }
     if (packet.cmd === 'subscribe')
       this.#acknowledge({
         cmd: 'suback',

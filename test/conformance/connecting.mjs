@@ -132,6 +132,22 @@ export async function subscriptionRefused(trial) {
   await trial.online(rule);
 }
 
+/** The broker refuses the first handshake. @param {Trial} trial */
+export async function handshakeNotTaken(trial) {
+  const rule = 'puback-error-handshake';
+  trial.broker.holdFromStart = true;
+  trial.start();
+  const session = await trial.session();
+  session.refuses = (packet) => isHandshake(textOf(packet));
+  session.holding = false;
+  session.release();
+  const { message } = await trial.handshake(session);
+  await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
+  trial.broker.holdFromStart = false;
+  const { handshakeId } = await trial.online(rule);
+  trial.judge(rule, handshakeId !== message.message_id, () => 'the second handshake has the message_id of the first');
+}
+
 /** The first connection breaks before its CONNACK, and then nobody listens for a time. @param {Trial} trial */
 export async function noBroker(trial) {
   trial.broker.policy = 'break';

@@ -140,17 +140,34 @@ export const unacknowledgedAfterRestart = endsBeforePuback('unacknowledged-answe
   trial.start();
 });
 
-/** @param {string} rule @param {(trial: Trial, session: import('./broker.mjs').Session) => Promise<void>} end */
-function endsBeforePuback(rule, end) {
+/** The PUBACK of an answer is an error. Later the connection breaks. */
+export const notTaken = endsBeforePuback(
+  'puback-error',
+  async (trial, session, publish) => {
+    const isSame = (/** @type {import('mqtt-packet').Packet} */ packet) =>
+      packet !== publish && textOf(packet).message_id === textOf(publish).message_id;
+    await trial.quiet(trial.times.quiet, (signal) => session.until(isSame, signal));
+    if (session.packets.some(isSame)) trial.break('puback-error', 'the answer came again on the same connection');
+    session.drop();
+  },
+  (session) => (session.refuses = (packet) => isAnswer(textOf(packet))),
+);
+
+/**
+ * @typedef {import('./broker.mjs').Session} Session
+ * @param {string} rule @param {(trial: Trial, session: Session, publish: import('mqtt-packet').Packet) => Promise<void>} end
+ * @param {(session: Session) => void} withhold the PUBACK of the answer
+ */
+function endsBeforePuback(rule, end, withhold = (session) => (session.holding = true)) {
   return async (/** @type {Trial} */ trial) => {
     trial.start();
     const { session } = await trial.online();
-    session.holding = true;
+    withhold(session);
     const request = trial.request();
     trial.send(session, request);
     const { publish, message } = await trial.answerTo(session, request.message_id, rule);
     if (publish.qos === 0) trial.break(rule, 'the answer came at QoS 0, which has no PUBACK');
-    await end(trial, session);
+    await end(trial, session, publish);
     const again = await trial.session(rule);
     const { publish: handshake } = await trial.handshake(again, rule);
     const early = again.packets

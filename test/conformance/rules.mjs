@@ -39,6 +39,11 @@ export const RULES = [
     'after a reconnect it subscribes and sends a handshake with a new id',
     '3',
   ),
+  rule(
+    'puback-error-handshake',
+    'Connecting',
+    'if the PUBACK of its handshake is an error, it disconnects, and tries again',
+  ),
   rule('puback', 'What a client must do', 'it acknowledges messages with a PUBACK', '4'),
   rule('answer', 'message-response', 'it answers a message on its in topic, not retained, with in_response_to'),
   rule('message-error', 'message-error', 'it answers a directive that it cannot do with a message-error'),
@@ -61,6 +66,11 @@ export const RULES = [
     'What a client must do',
     'an answer without a PUBACK is sent again after it was killed and started again',
     '4',
+  ),
+  rule(
+    'puback-error',
+    'Connecting',
+    'an answer whose PUBACK is an error is sent again after the next handshake, not before',
   ),
   rule('ignores', 'What a client must do', 'it ignores unknown types and members, and what is not JSON', '7'),
   rule(

@@ -1,5 +1,12 @@
 /** The scenarios, each with the rules that it checks, the longest first. They run at the same time, each with a program of its own. */
-import { backOff, firstConnection, noBroker, reconnects, subscriptionRefused } from './connecting.mjs';
+import {
+  backOff,
+  firstConnection,
+  handshakeNotTaken,
+  noBroker,
+  reconnects,
+  subscriptionRefused,
+} from './connecting.mjs';
 import {
   forcedForDays,
   forcedForDuration,
@@ -12,7 +19,7 @@ import {
   refusedForEver,
   refusedWithoutTime,
 } from './leaving.mjs';
-import { answers, expired, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
+import { answers, expired, notTaken, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
 import { inTurn } from './in-turn.mjs';
 import { Trial, Unreachable, withMore } from './trial.mjs';
 
@@ -39,6 +46,8 @@ const SCENARIOS = [
   { rules: ['no-broker'], play: noBroker },
   { rules: ['subscription-refused'], play: subscriptionRefused },
   { rules: ['force-disconnect-unreadable'], play: forcedUnreadably },
+  { rules: ['puback-error-handshake'], play: handshakeNotTaken },
+  { rules: ['puback-error'], play: notTaken },
   { rules: ['unacknowledged-answer'], play: unacknowledged },
   { rules: ['unacknowledged-answer-after-restart'], play: unacknowledgedAfterRestart },
   { rules: ['repeat-after-restart'], play: restart },
