@@ -55,9 +55,9 @@ async function story(api, broker) {
   const hostOptions = {
     id: 'demo-host',
     url: broker,
-    onMessage: (/** @type {any} */ message, /** @type {any} */ progress) => {
+    onMessage: (/** @type {any} */ message, /** @type {any} */ progress, /** @type {AbortSignal} */ stopping) => {
       atHost.push(message);
-      return message.directive === 'demo:work' ? demoWork(message, progress) : { got: message.payload };
+      return message.directive === 'demo:work' ? demoWork(message, progress, stopping) : { got: message.payload };
     },
   };
   let host = new Device({ ...hostOptions, protocolVersion: 4 });

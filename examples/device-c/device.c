@@ -53,9 +53,10 @@ static struct {
   int attempts;                 /* failed ones: each makes the next pause longer */
   double connected_at;          /* when the broker accepted this connection; INFINITY before that */
   int losses;                   /* connections in a row that ended soon */
-  double wait_s;                /* how long to stay away once the service has asked the device to leave; -1 if it has not */
+  double back_at;               /* when to come back, once the service has asked the device to leave; 0 if it has not */
+  bool has_left;                /* this connection has its goodbye */
   Uuid handshake_id;            /* empty before the handshake of this connection */
-} device = {.wait_s = -1};
+} device;
 static volatile sig_atomic_t stopping = 0;
 
 static void on_signal(int number) { (void)number; stopping = 1; }
@@ -150,29 +151,56 @@ static int publish(struct mosquitto *client, const char *text, bool retain) {
 /* Frees the text. */
 static void publish_and_free(struct mosquitto *client, char *text, bool retain) { publish(client, text, retain); free(text); }
 
-/* For work that lasts long: sends what was published, and takes what comes. */
-static void keep_alive(struct mosquitto *client) { mosquitto_loop(client, 0, 1); }
+/* "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT. */
+static void say_goodbye(struct mosquitto *client) {
+  if (device.has_left) return;
+  device.has_left = true;
+  if (*device.handshake_id.text != '\0') {
+    publish_and_free(client, envelope("offline", new_uuid().text, NULL, NULL), false);
+    publish(client, "", true);
+  }
+  double end = seconds_of(CLOCK_MONOTONIC) + GOODBYE_S;
+  while (device.in_flight > 0 && seconds_of(CLOCK_MONOTONIC) < end)
+    if (mosquitto_loop(client, LOOP_MS, 1) != MOSQ_ERR_SUCCESS) return;
+  mosquitto_disconnect(client);
+  say("disconnected");
+}
+
+/* For work that lasts long: waits for a time, which may be 0, sends what was published, and takes what comes. If the service asks the
+ * device to disconnect, it does so, and the work goes on. Returns false when the device has to stop: then the work should end. */
+static bool keep_alive(struct mosquitto *client, double seconds) {
+  double end = seconds_of(CLOCK_MONOTONIC) + seconds;
+  do {
+    int ms = seconds > 0 ? LOOP_MS : 0;
+    if (mosquitto_loop(client, ms, 1) != MOSQ_ERR_SUCCESS) usleep((useconds_t)ms * 1000); /* The connection is lost. */
+    if (device.back_at > 0) say_goodbye(client);
+  } while (!stopping && seconds_of(CLOCK_MONOTONIC) < end);
+  return !stopping;
+}
 
 /* Does what a message asks. Returns the payload of the answer, or NULL with `error`: then the message becomes `failed`. There is one
- * thread: work that lasts longer than 10 seconds calls keep_alive() at least that often. */
+ * thread: work that lasts longer than 10 seconds calls keep_alive() at least that often, and ends if that returns false. */
 static cJSON *perform(struct mosquitto *client, const cJSON *message, char *error, size_t error_size) {
   const char *directive = text_of(message, "directive");
+  const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
   cJSON *result = cJSON_CreateObject();
+  error[0] = '\0';
   if (directive != NULL && strcmp(directive, "demo:ping") == 0) {
-    const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
     cJSON_AddItemToObject(result, "pong", payload == NULL ? cJSON_CreateNull() : cJSON_Duplicate(payload, true));
   } else if (directive != NULL && strcmp(directive, "demo:work") == 0) {
-    cJSON *progress = cJSON_CreateObject();
-    cJSON_AddNumberToObject(progress, "percent", 50);
-    publish_and_free(client, envelope("message-progress", new_uuid().text, text_of(message, "message_id"), progress), false);
-    keep_alive(client);
-    cJSON_AddBoolToObject(result, "done", true);
-  } else {
-    snprintf(error, error_size, "this device cannot do %.200s; it can do demo:ping and demo:work", directive == NULL ? "that" : directive);
-    cJSON_Delete(result);
-    return NULL;
-  }
-  return result;
+    double steps = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(payload, "steps"));
+    if (isnan(steps)) steps = 2;
+    cJSON_AddNumberToObject(result, "steps", steps);
+    for (int step = 0; step < steps && error[0] == '\0'; step++) {
+      cJSON *progress = cJSON_CreateObject();
+      cJSON_AddNumberToObject(progress, "percent", floor(100 * step / steps));
+      publish_and_free(client, envelope("message-progress", new_uuid().text, text_of(message, "message_id"), progress), false);
+      if (!keep_alive(client, 1)) snprintf(error, error_size, "the device stops");
+    }
+  } else snprintf(error, error_size, "this device cannot do %.200s; it can do demo:ping and demo:work", directive == NULL ? "that" : directive);
+  if (error[0] == '\0') return result;
+  cJSON_Delete(result);
+  return NULL;
 }
 
 /* `"unsent": true`, an answer without a PUBACK: it is sent again after the next handshake, also by the next program. The service takes
@@ -310,7 +338,7 @@ static void on_subscribe(struct mosquitto *client, void *data, int packet_id, in
   (void)data, (void)packet_id;
   if (count != 1 || granted[0] > 2) {
     say("the broker refuses the subscription");
-    device.wait_s = 0;
+    device.back_at = seconds_of(CLOCK_MONOTONIC);
     return;
   }
   if (granted[0] == 0) say("the broker grants QoS 0 only: messages may be lost");
@@ -339,7 +367,7 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
     const char *after = text_of(payload, "reconnect_after");
     say("asked to disconnect, and to reconnect after %s", after == NULL ? "a pause" : after);
     device.attempts = 0;
-    device.wait_s = fmax(wait_of(after, text_of(message, "sent")), SHORTEST_PAUSE_S);
+    device.back_at = seconds_of(CLOCK_MONOTONIC) + fmax(wait_of(after, text_of(message, "sent")), SHORTEST_PAUSE_S);
   }
   if (type != NULL && strcmp(type, "handshake-error") == 0) {
     /* "handshake-error", 1: one about an earlier handshake is late. */
@@ -347,23 +375,10 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
     if (about == NULL || strcmp(about, device.handshake_id.text) == 0) {
       const char *details = text_of(payload, "details");
       say("handshake refused: %s", details == NULL ? "" : details);
-      device.wait_s = fmax(wait_of(text_of(payload, "retry_after"), NULL), SHORTEST_PAUSE_S);
+      device.back_at = seconds_of(CLOCK_MONOTONIC) + fmax(wait_of(text_of(payload, "retry_after"), NULL), SHORTEST_PAUSE_S);
     }
   }
   cJSON_Delete(message);
-}
-
-/* "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT. */
-static void say_goodbye(struct mosquitto *client) {
-  if (*device.handshake_id.text != '\0') {
-    publish_and_free(client, envelope("offline", new_uuid().text, NULL, NULL), false);
-    publish(client, "", true);
-  }
-  double end = seconds_of(CLOCK_MONOTONIC) + GOODBYE_S;
-  while (device.in_flight > 0 && seconds_of(CLOCK_MONOTONIC) < end)
-    if (mosquitto_loop(client, LOOP_MS, 1) != MOSQ_ERR_SUCCESS) return;
-  mosquitto_disconnect(client);
-  say("disconnected");
 }
 
 /* Returns when the connection has ended. Each connection has a client of its own: libmosquitto would repeat publishes of the last one. */
@@ -371,6 +386,7 @@ static void connect_once(void) {
   struct mosquitto *client = mosquitto_new(device.id, true, NULL);
   char *will = envelope("offline", new_uuid().text, NULL, NULL);
   device.in_flight = 0;
+  device.has_left = false;
   device.handshake_id.text[0] = '\0';
   if (client == NULL) fail("mosquitto_new");
   /* The broker publishes it if this device vanishes; it replaces the retained handshake. */
@@ -385,13 +401,13 @@ static void connect_once(void) {
   mosquitto_publish_callback_set(client, on_publish);
   int result = mosquitto_connect(client, device.host, device.port, KEEP_ALIVE_S);
   double end = seconds_of(CLOCK_MONOTONIC) + ANSWER_S;
-  while (result == MOSQ_ERR_SUCCESS && !stopping && device.wait_s < 0) {
+  while (result == MOSQ_ERR_SUCCESS && !stopping && device.back_at == 0) {
     if (*device.handshake_id.text == '\0' && seconds_of(CLOCK_MONOTONIC) > end) break;
     result = mosquitto_loop(client, cJSON_GetArraySize(device.waiting) > 0 ? 0 : LOOP_MS, 1);
     if (result == MOSQ_ERR_SUCCESS && *device.handshake_id.text != '\0') work(client);
   }
   if (result == MOSQ_ERR_SUCCESS) {
-    if (!stopping && device.wait_s < 0) say("no connection: no CONNACK and SUBACK in %d s", ANSWER_S);
+    if (!stopping && device.back_at == 0) say("no connection: no CONNACK and SUBACK in %d s", ANSWER_S);
     double work_end = seconds_of(CLOCK_MONOTONIC) + WORK_S;
     while (stopping && *device.handshake_id.text != '\0' && cJSON_GetArraySize(device.waiting) > 0 && seconds_of(CLOCK_MONOTONIC) < work_end)
       work(client);
@@ -463,11 +479,11 @@ int main(void) {
   sigaction(SIGINT, &action, NULL);
   mosquitto_lib_init();
   while (!stopping) {
-    device.wait_s = -1;
+    device.back_at = 0;
     device.connected_at = INFINITY;
     connect_once();
     if (seconds_of(CLOCK_MONOTONIC) - device.connected_at > HEALTHY_S) device.attempts = device.losses = 0;
-    double end = seconds_of(CLOCK_MONOTONIC) + fmax(0, device.wait_s) + next_pause();
+    double end = fmax(seconds_of(CLOCK_MONOTONIC), device.back_at) + next_pause();
     while (!stopping && seconds_of(CLOCK_MONOTONIC) < end) usleep(LOOP_MS * 1000);
   }
   save_answers();

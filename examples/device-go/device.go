@@ -48,14 +48,24 @@ const (
 )
 
 // perform does what a message asks, and returns the payload of the answer. With an error the message becomes `failed`. It runs in a
-// goroutine of its own, for one message at a time, and may take as long as it needs.
-func perform(request message, progress func(percent int, details string)) (any, error) {
+// goroutine of its own, for one message at a time, and may take as long as it needs. The context ends when the device has to stop: 10
+// seconds later it gives up what is not done.
+func perform(ctx context.Context, request message, progress func(percent int, details string)) (any, error) {
 	switch request.Directive {
 	case "demo:ping":
 		return map[string]any{"pong": request.Payload}, nil
 	case "demo:work":
-		progress(50, "half of it is done")
-		return map[string]any{"done": true}, nil
+		payload := struct{ Steps int }{2}
+		_ = json.Unmarshal(request.Payload, &payload) // Without a number of steps there are two.
+		for step := range payload.Steps {
+			progress(100*step/payload.Steps, fmt.Sprintf("step %d of %d", step+1, payload.Steps))
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return nil, errors.New("the device stops")
+			}
+		}
+		return map[string]any{"steps": payload.Steps}, nil
 	}
 	return nil, fmt.Errorf("this device cannot do %s; it can do demo:ping and demo:work", request.Directive)
 }
@@ -69,23 +79,27 @@ type device struct {
 	losses                int // connections in a row that ended soon
 	handshakeID           string
 	online                atomic.Pointer[paho.Client] // of the connection that has sent its handshake
-	jobs                  chan func()                 // what waits to be done by work()
+	jobs                  chan func(context.Context)  // what waits to be done by work()
 	waiting               sync.Map                    // the ids of the messages that wait or are at work
+	gaveUp                bool                        // at its end: work that was not done in time
 }
 
 // work does the jobs, also while there is no connection.
-func (d *device) work() {
+func (d *device) work(ctx context.Context) {
 	for job := range d.jobs {
-		job()
+		job(ctx)
 	}
 }
 
-// finishWork waits until the jobs that are there now are done.
+// finishWork waits until the jobs that are there now are done, or have lasted too long.
 func (d *device) finishWork() {
+	if d.gaveUp {
+		return
+	}
 	timeout := time.After(workTimeout)
 	finished := make(chan struct{})
 	select {
-	case d.jobs <- func() { close(finished) }:
+	case d.jobs <- func(context.Context) { close(finished) }:
 		select {
 		case <-finished:
 			return
@@ -93,6 +107,7 @@ func (d *device) finishWork() {
 		}
 	case <-timeout:
 	}
+	d.gaveUp = true
 	log.Printf("work was not done in %s", workTimeout)
 }
 
@@ -116,6 +131,7 @@ func (d *device) run(ctx context.Context) {
 		select {
 		case <-time.After(wait + d.nextPause()):
 		case <-ctx.Done():
+			d.finishWork()
 		}
 	}
 }
@@ -259,12 +275,10 @@ func (d *device) receive(publish paho.PublishReceived, asked chan<- request) {
 		return
 	}
 	select {
-	case d.jobs <- func() { d.handle(one, d.answerTo) }:
+	case d.jobs <- func(ctx context.Context) { d.handle(one, func() string { return d.answerTo(ctx, one.message) }) }:
 	default:
 		// Messages of earlier connections wait. The receive maximum limits how many of these there are.
-		go d.handle(one, func(message) string {
-			return errorAnswer(one.MessageID, "too many messages wait for their work")
-		})
+		go d.handle(one, func() string { return errorAnswer(one.MessageID, "too many messages wait for their work") })
 	}
 }
 
@@ -294,21 +308,21 @@ func (d *device) waitAsked(received message) (leave bool, wait time.Duration) {
 }
 
 // handle ("What a client must do", 4) does a message once, and sends the same answer each time that the message comes.
-func (d *device) handle(one request, answerTo func(message) string) {
+func (d *device) handle(one request, answer func() string) {
 	defer one.ack()
 	defer d.waiting.Delete(one.MessageID)
-	answer, known := d.answers.get(one.MessageID)
+	found, known := d.answers.get(one.MessageID)
 	if !known {
 		log.Printf("message %s %s", one.Directive, one.Payload)
-		answer = entry{ID: one.MessageID, Until: rememberUntil(one.message), Answer: answerTo(one.message), Unsent: true}
+		found = entry{ID: one.MessageID, Until: rememberUntil(one.message), Answer: answer(), Unsent: true}
 		// Before it is sent: a crash between the two must not do the message again.
-		d.answers.put(answer)
+		d.answers.put(found)
 	}
-	d.sendAnswer(answer)
+	d.sendAnswer(found)
 }
 
-func (d *device) answerTo(request message) string {
-	payload, err := perform(request, func(percent int, details string) {
+func (d *device) answerTo(ctx context.Context, request message) string {
+	payload, err := perform(ctx, request, func(percent int, details string) {
 		_, text := envelope("message-progress", &request.MessageID, map[string]any{"percent": percent, "details": details})
 		if client := d.online.Load(); client != nil {
 			if err := d.publish(context.Background(), client, text, false); err != nil {
@@ -379,8 +393,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	one := &device{id: id, inTopic: "redhat/insights/in/" + id, outTopic: "redhat/insights/out/" + id, url: broker, answers: stored}
-	one.jobs = make(chan func(), receiveMaximum)
-	go one.work()
+	one.jobs = make(chan func(context.Context), receiveMaximum)
+	go one.work(ctx)
 	one.run(ctx)
 	stored.save()
 }

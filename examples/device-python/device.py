@@ -58,16 +58,22 @@ GOODBYE_S = 10
 WORK_S = 10
 
 
-def perform(message, progress):
+def perform(message, progress, stopping):
     """
     Does what a message asks, and returns the payload of the answer. If it raises, the message becomes `failed`. It runs in a thread
-    of its own, for one message at a time, and may take as long as it needs.
+    of its own, for one message at a time, and may take as long as it needs. `stopping`, a threading.Event, is set when the device has to
+    stop: 10 seconds later it gives up what is not done.
     """
     if message.get("directive") == "demo:ping":
         return {"pong": message.get("payload")}
     if message.get("directive") == "demo:work":
-        progress({"percent": 50, "details": "half of it is done"})
-        return {"done": True}
+        payload = message.get("payload")
+        steps = payload.get("steps", 2) if isinstance(payload, dict) else 2
+        for step in range(steps):
+            progress({"percent": 100 * step // steps, "details": f"step {step + 1} of {steps}"})
+            if stopping.wait(1):
+                raise RuntimeError("the device stops")
+        return {"steps": steps}
     raise ValueError(f"this device cannot do {message.get('directive')}; it can do demo:ping and demo:work")
 
 
@@ -176,7 +182,8 @@ class Worker:
     connection: that one takes the results, and is woken by a byte on `wake`.
     """
 
-    def __init__(self):
+    def __init__(self, stopping):
+        self.stopping = stopping
         # The ids of the messages that wait or are at work.
         self.ids = set()
         self.waiting = queue.Queue(MAX_WAITING)
@@ -187,7 +194,7 @@ class Worker:
     def work(self):
         while True:
             message = self.waiting.get()
-            self.hand_over(message, answer_to(message, lambda text: self.hand_over(message, text, is_answer=False)))
+            self.hand_over(message, answer_to(message, lambda text: self.hand_over(message, text, is_answer=False), self.stopping))
 
     def hand_over(self, message, text, is_answer=True):
         self.results.put((message, text, is_answer))
@@ -210,10 +217,10 @@ class Worker:
             yield message, text, is_answer
 
 
-def answer_to(message, publish):
+def answer_to(message, publish, stopping):
     about = {"in_response_to": message["message_id"]}
     try:
-        result = perform(message, lambda payload: publish(envelope("message-progress", **about, payload=payload)))
+        result = perform(message, lambda payload: publish(envelope("message-progress", **about, payload=payload)), stopping)
         return envelope("message-response", **about, payload=result)
     except Exception as error:
         return error_about(message, str(error))
@@ -228,10 +235,10 @@ class Device:
         self.url = urlsplit(url)
         self.client_id = client_id
         self.answers = answers
-        self.worker = Worker()
+        self.stopping = threading.Event()
+        self.worker = Worker(self.stopping)
         self.in_topic = f"redhat/insights/in/{client_id}"
         self.out_topic = f"redhat/insights/out/{client_id}"
-        self.stopping = False
         # The end of the program waits for work until then.
         self.work_end = None
         # Failed attempts: each one makes the next pause longer.
@@ -247,7 +254,7 @@ class Device:
         self.in_flight = {}
 
     def run(self):
-        while not self.stopping:
+        while not self.stopping.is_set():
             self.wait = None
             self.connected_at = None
             try:
@@ -259,6 +266,8 @@ class Device:
                 self.attempts = 0
                 self.losses = 0
             self.sleep((self.wait or 0) + self.next_pause())
+        if self.worker.ids:
+            self.log(f"gives up {len(self.worker.ids)} messages that are not done")
         self.answers.save()
 
     def next_pause(self):
@@ -268,14 +277,20 @@ class Device:
         return random.uniform(0, longest)
 
     def sleep(self, seconds):
+        """Until the work is done if the device has to stop."""
         end = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < end:
+        while not self.is_done() and (self.stopping.is_set() or time.monotonic() < end):
             select.select([self.worker.wake], [], [], 0.1)
             self.deliver()
 
     def stop(self, *_):
-        self.stopping = True
-        self.work_end = time.monotonic() + WORK_S
+        # A second signal changes nothing.
+        if self.work_end is None:
+            self.work_end = time.monotonic() + WORK_S
+            self.stopping.set()
+
+    def is_done(self):
+        return self.stopping.is_set() and (not self.worker.ids or time.monotonic() > self.work_end)
 
     def connect_once(self):
         """Returns when the connection has ended. Each connection has a client of its own: paho would repeat publishes of the last one."""
@@ -288,7 +303,7 @@ class Device:
         end = time.monotonic() + ANSWER_S
         result = mqtt.MQTT_ERR_SUCCESS
         while result == mqtt.MQTT_ERR_SUCCESS:
-            if self.wait is not None or self.stopping and (not self.worker.ids or time.monotonic() > self.work_end):
+            if self.wait is not None or self.is_done():
                 return self.say_goodbye()
             if self.handshake_id is None and time.monotonic() > end:
                 self.client.disconnect()
@@ -320,11 +335,11 @@ class Device:
         return self.url.scheme in ("mqtts", "ssl", "tls")
 
     def new_client(self):
-        options = {"client_id": self.client_id, "protocol": mqtt.MQTTv5}
         if hasattr(mqtt, "CallbackAPIVersion"):
-            client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **options)
+            client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, self.client_id, protocol=mqtt.MQTTv5)
         else:
-            client = mqtt.Client(**options)
+            # paho 1.6 hides the error of a PUBACK. In MQTT 3.1.1 there is none.
+            client = mqtt.Client(self.client_id, protocol=mqtt.MQTTv311)
         if self.url.username:
             client.username_pw_set(unquote(self.url.username), unquote(self.url.password or ""))
         if self.is_tls():
@@ -348,7 +363,7 @@ class Device:
             self.publish(self.answers.get(message_id), key=message_id)
 
     def on_puback(self, _client, _userdata, packet_id, reason=None, *_):
-        """ "Connecting": with an error, an answer is sent again after the next handshake. paho 1.6 does not pass the reason on."""
+        """ "Connecting": with an error, an answer is sent again after the next handshake."""
         key = self.in_flight.pop(packet_id, None)
         if reason is None or reason.value < 128:
             return self.answers.mark(key, unsent=False)
@@ -361,14 +376,15 @@ class Device:
         if reason == 0:
             client.subscribe(self.out_topic, qos=1)
         else:
-            self.log(f"the broker refuses the connection: {reason}")
+            self.log(f"the broker refuses the connection: {mqtt.connack_string(reason) if isinstance(reason, int) else reason}")
 
     def on_subscribe(self, client, _userdata, _packet_id, reasons, *_):
-        if reasons[0].value >= 128:
+        granted = getattr(reasons[0], "value", reasons[0])
+        if granted >= 128:
             self.log(f"the broker refuses the subscription: {reasons[0]}")
             self.wait = 0
             return
-        if reasons[0].value == 0:
+        if granted == 0:
             self.log("the broker grants QoS 0 only: messages may be lost")
         self.connected_at = time.monotonic()
         self.handshake_id = str(uuid.uuid4())
@@ -427,8 +443,6 @@ class Device:
 
     def say_goodbye(self):
         """ "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT."""
-        if self.stopping and self.worker.ids:
-            self.log(f"gives up {len(self.worker.ids)} messages that are not done")
         if self.handshake_id is not None:
             self.publish(envelope("offline"))
             self.publish(b"", retain=True)

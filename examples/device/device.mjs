@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
@@ -56,7 +57,7 @@ export class Device {
   #attempts = 0;
   /** Connections in a row that ended soon. */
   #losses = 0;
-  #stopped = false;
+  #stopping = new AbortController();
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
 
@@ -66,9 +67,10 @@ export class Device {
    * @param {string} options.url
    * @param {boolean} [options.proxy] connect as a proxy for another system instead of as a host
    * @param {4 | 5} [options.protocolVersion] MQTT 3.1.1 or 5
-   * @param {(message: { directive: string, payload?: unknown }, progress: Progress) => unknown} [options.onMessage]
+   * @param {(message: { directive: string, payload?: unknown }, progress: Progress, stopping: AbortSignal) => unknown} [options.onMessage]
    *   does what the message asks. What it returns, or what its promise resolves with, is the payload of the `message-response`,
-   *   and the message becomes `answered`. If it throws, the device sends a `message-error`, and the message becomes `failed`
+   *   and the message becomes `answered`. If it throws, the device sends a `message-error`, and the message becomes `failed`.
+   *   `stopping` is aborted when the device has to stop: 10 seconds later it gives up what is not done
    * @param {string} [options.answersFile] keeps the answers over restarts; without it they are in memory only. If it cannot be used,
    *   the constructor throws
    * @param {(line: string) => void} [options.log]
@@ -259,13 +261,14 @@ export class Device {
     const about = { in_response_to: message.message_id };
     try {
       if (this.#atWork.size >= MAX_AT_WORK) throw new Error('too many messages are at work');
-      const payload = await this.onMessage(message, (progress) => {
+      const report = (/** @type {object} */ progress) => {
         const text = this.#envelope('message-progress', { ...about, payload: progress });
         if (!this.client.connected) return;
         this.client
           .publishAsync(this.inTopic, text, { qos: 1 })
           .catch((error) => this.log(`progress: ${error.message}`));
-      });
+      };
+      const payload = await this.onMessage(message, report, this.#stopping.signal);
       return this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
     } catch (error) {
       return this.#envelope('message-error', { ...about, payload: { details: wordsOf(error) } });
@@ -277,7 +280,7 @@ export class Device {
     if (this.client.disconnecting) return;
     const pauseMs = this.#nextPause();
     await this.#leave();
-    if (!this.#stopped) this.#reconnectIn(waitMs + pauseMs);
+    if (!this.#stopping.signal.aborted) this.#reconnectIn(waitMs + pauseMs);
   }
 
   /** @param {number} ms */
@@ -306,9 +309,9 @@ export class Device {
 
   /** Says goodbye, and does not connect again. */
   async stop() {
-    this.#stopped = true;
+    this.#stopping.abort();
     clearTimeout(this.#timer);
-    if (this.client.connected && !(await endsWithin(WORK_MS, Promise.allSettled(this.#atWork))))
+    if (!(await endsWithin(WORK_MS, Promise.allSettled(this.#atWork))))
       this.log(`work was not done in ${WORK_MS / 1000} s`);
     if (!this.client.disconnecting) await this.#leave();
     this.#saveAnswers();
@@ -391,16 +394,16 @@ export function waitOf(reconnectAfter, sent) {
 
 /**
  * The work of a device that is there to try the service with.
- * @param {{ directive: string, payload?: any }} message @param {Progress} progress
+ * @param {{ directive: string, payload?: any }} message @param {Progress} progress @param {AbortSignal} stopping
  */
-export async function demoWork({ directive, payload }, progress) {
+export async function demoWork({ directive, payload }, progress, stopping) {
   switch (directive) {
     case 'demo:ping':
       return { pong: payload ?? null };
     case 'demo:work': {
       const steps = Math.min(100, Math.max(1, Math.trunc(Number(payload?.steps ?? 5)) || 1));
       for (let step = 1; step <= steps; step++) {
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await sleep(200, undefined, { signal: stopping });
         progress({ percent: Math.round((100 * step) / steps), details: `step ${step} of ${steps}` });
       }
       return { steps };
