@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -144,18 +145,11 @@ func (d *device) nextPause() time.Duration {
 }
 
 func (d *device) dial() (net.Conn, error) {
-	port := d.url.Port()
+	address := func(port string) string { return net.JoinHostPort(d.url.Hostname(), cmp.Or(d.url.Port(), port)) }
 	if d.url.Scheme != "mqtts" {
-		if port == "" {
-			port = "1883"
-		}
-		return net.DialTimeout("tcp", net.JoinHostPort(d.url.Hostname(), port), packetTimeout)
+		return net.DialTimeout("tcp", address("1883"), packetTimeout)
 	}
-	if port == "" {
-		port = "8883"
-	}
-	dialer := &net.Dialer{Timeout: packetTimeout}
-	conn, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort(d.url.Hostname(), port), nil)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: packetTimeout}, "tcp", address("8883"), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -371,12 +365,7 @@ func (d *device) sayGoodbye(client *paho.Client) error {
 
 func disconnect(client *paho.Client) error { return client.Disconnect(&paho.Disconnect{ReasonCode: 0}) }
 
-func setting(name, otherwise string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return otherwise
-}
+func setting(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
 
 func main() {
 	id := setting("CLIENT_ID", "device-"+newUUID())
