@@ -9,10 +9,10 @@
  */
 import { CallError, CloudConnector, ProblemError, UnreachableError } from '@cloud-connector/client';
 
-const connector = new CloudConnector({
+const options = {
   baseUrl: process.env['CLOUD_CONNECTOR_URL'] ?? 'http://127.0.0.1:3000',
   token: process.env['CLOUD_CONNECTOR_TOKEN'],
-});
+};
 const [away, key] = process.argv.slice(2);
 if (away !== undefined && key === undefined) {
   console.error('usage: node ask.mts [CLIENT_ID KEY]');
@@ -20,20 +20,23 @@ if (away !== undefined && key === undefined) {
 }
 
 try {
+  const connector = new CloudConnector(options);
   for await (const { client_id, facts } of connector.connections({ state: 'online', type: 'host' })) {
     console.log(client_id, facts?.['fqdn']);
-    await ask(client_id);
+    await ask(connector, client_id);
   }
-  if (away !== undefined && key !== undefined) await order(away, key);
+  if (away !== undefined && key !== undefined) await order(connector, away, key);
 } catch (error) {
-  if (error instanceof ProblemError) console.error('refused:', error.detail, error.requestId);
+  if (error instanceof ProblemError) console.error('refused:', error.message, error.requestId);
   else if (error instanceof UnreachableError) console.error('no answer of the service:', error.message);
+  // The address or the token cannot be used.
+  else if (error instanceof TypeError || error instanceof RangeError) console.error(error.message);
   else throw error;
   process.exitCode = 1;
 }
 
 /** Sends a message, and waits for what the host answers. */
-async function ask(clientId: string): Promise<void> {
+async function ask(connector: CloudConnector, clientId: string): Promise<void> {
   try {
     const message = { directive: 'demo:ping', payload: { hello: clientId } };
     const answer = await connector.call(clientId, message, { timeoutMs: 10_000 });
@@ -45,7 +48,7 @@ async function ask(clientId: string): Promise<void> {
 }
 
 /** Sends a message that waits for its host for an hour. A second run with the same key sends nothing twice. */
-async function order(clientId: string, idempotencyKey: string): Promise<void> {
+async function order(connector: CloudConnector, clientId: string, idempotencyKey: string): Promise<void> {
   const { message_id } = await connector.sendMessage(
     clientId,
     { directive: 'demo:work', payload: { steps: 2 }, ttl_seconds: 3600, response_timeout_seconds: 60 },

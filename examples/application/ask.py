@@ -56,6 +56,9 @@ if __name__ == "__main__":
     try:
         main()
     except ProblemError as error:
-        sys.exit(f"refused: {error.detail} {error.request_id}")
+        sys.exit(f"refused: {error} {error.request_id}")
     except UnreachableError as error:
         sys.exit(f"no answer of the service: {error}")
+    except ValueError as error:
+        # The address or the token cannot be used.
+        sys.exit(str(error))

@@ -8,26 +8,28 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { CloudConnector, ProblemError, UnreachableError } from '@cloud-connector/client';
 
-const connector = new CloudConnector({
+const options = {
   baseUrl: process.env['CLOUD_CONNECTOR_URL'] ?? 'http://127.0.0.1:3000',
   token: process.env['CLOUD_CONNECTOR_TOKEN'],
-});
+};
 
 const file = process.argv[2] ?? 'position.txt';
 const lastEventId = existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 const types = ['connection.online', 'connection.offline', 'message.status', 'client.message'] as const;
 
 try {
-  await follow();
+  await follow(new CloudConnector(options));
 } catch (error) {
-  if (error instanceof ProblemError) console.error('refused:', error.detail, error.requestId);
+  if (error instanceof ProblemError) console.error('refused:', error.message, error.requestId);
   else if (error instanceof UnreachableError) console.error('no answer of the service:', error.message);
+  // The address or the token cannot be used.
+  else if (error instanceof TypeError || error instanceof RangeError) console.error(error.message);
   else throw error;
   process.exitCode = 1;
 }
 
 /** Ends if the service is away at the start. Once it was there, the client connects again by itself. */
-async function follow(): Promise<void> {
+async function follow(connector: CloudConnector): Promise<void> {
   for await (const event of connector.events({ types, lastEventId })) {
     switch (event.type) {
       case 'connection.online':

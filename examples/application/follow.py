@@ -46,7 +46,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         pass
     except ProblemError as error:
-        sys.exit(f"refused: {error.detail} {error.request_id}")
+        sys.exit(f"refused: {error} {error.request_id}")
     except UnreachableError as error:
         # The service was away at the start. Once it was there, the client connects again by itself.
         sys.exit(f"no answer of the service: {error}")
+    except ValueError as error:
+        # The address or the token cannot be used.
+        sys.exit(str(error))

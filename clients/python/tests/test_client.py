@@ -20,6 +20,7 @@ from cloud_connector_client import (
     UnreachableError,
     models,
 )
+from cloud_connector_client._errors import problem_of
 from drivers import AsyncDriver, Driver
 from service import (
     ACCEPTED,
@@ -180,6 +181,34 @@ def test_names_the_argument_that_was_meant_of_iterators_and_of_the_client(driver
 def test_refuses_a_time_without_a_zone(driver: Driver) -> None:
     with pytest.raises(ValueError, match="needs a time zone"):
         driver.run("search_messages", since=datetime(2026, 11, 30))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "detail", "headers", "remedy"),
+    [
+        (
+            401,
+            "unauthenticated",
+            "send a key",
+            {},
+            "Set the token of the client to an API key or a token that the gateway knows.",
+        ),
+        (403, "forbidden", "these credentials do not have the scope a:read", {}, "Use a key that has this scope."),
+        (403, "forbidden", "without credentials the API serves only this machine", {}, None),
+        (503, "unavailable", "starting", {"retry-after": "2"}, "Try again in 2 s."),
+        (404, "not-found", "this is not served here", {}, "Is the gateway older than this client?"),
+        (404, "not-found", "no sweep is kept", {}, None),
+    ],
+)
+def test_says_what_to_do_about_an_error(
+    status: int, kind: str, detail: str, headers: dict[str, str], remedy: str | None
+) -> None:
+    problem = {"type": f"urn:x:{kind}", "title": "No", "status": status, "detail": detail, "instance": "/", "request_id": "r"}
+    content = {"content-type": "application/problem+json"}
+    error = problem_of(status, "No", headers | content, json.dumps(problem).encode(), "http://gateway", "/v1")
+    assert error.remedy == remedy
+    assert str(error) == f"No: {detail}" + (f". {remedy}" if remedy else "")
+    assert pickle.loads(pickle.dumps(error)).remedy == remedy
 
 
 def test_returns_the_model_of_the_status(driver: Driver, service: Service) -> None:

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { CloudConnector } from './cloud-connector.js';
 import { ProblemError, UnreachableError } from './errors.js';
+import type { Problem } from './generated/types.gen.js';
 import { EventPosition, type ConnectorEvent } from './events.js';
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
@@ -145,6 +146,42 @@ describe('CloudConnector', () => {
     const called = client().getCluster({ signal: calling.signal });
     calling.abort(new Error('enough'));
     expect(await failure(called)).toMatchObject({ message: 'enough' });
+  });
+
+  it('says what to do about an error', async () => {
+    const problem = (type: string, detail: string, status: number, retryAfter?: number): unknown =>
+      new ProblemError({ type: `urn:x:${type}`, title: 'No', status, detail, request_id: 'r' } as Problem, retryAfter)
+        .message;
+    expect([
+      problem('unauthenticated', 'send a key', 401),
+      problem('forbidden', 'these credentials do not have the scope a:read', 403),
+      problem('forbidden', 'without credentials the API serves only this machine', 403),
+      problem('unavailable', 'starting', 503, 2),
+      problem('not-found', 'this is not served here', 404),
+      problem('not-found', 'no sweep "x" is kept', 404),
+    ]).toEqual([
+      'No: send a key. Set the token of the client to an API key or a token that the gateway knows.',
+      'No: these credentials do not have the scope a:read. Use a key that has this scope.',
+      'No: without credentials the API serves only this machine',
+      'No: starting. Try again in 2 s.',
+      'No: this is not served here. Is the gateway older than this client?',
+      'No: no sweep "x" is kept',
+    ]);
+    const { message } = (await failure(client({ baseUrl: 'http://127.0.0.1:2' }).whoami())) as Error;
+    expect(message).toMatch(/ECONNREFUSED 127\.0\.0\.1:2; is the gateway running there\?$/);
+    // As a server for TLS does when it gets plain HTTP; the test server does so without an answer.
+    expect(await failure(client().whoami())).toMatchObject({
+      message: expect.stringMatching(/; is the gateway running there, or is it https, not http\?$/) as string,
+    });
+  });
+
+  it('passes the headers of a response on, and not those of an error', async () => {
+    const replayed: (string | null)[] = [];
+    const onHeaders = (headers: Headers): void => void replayed.push(headers.get('idempotency-replayed'));
+    answers = [(response) => response.setHeader('idempotency-replayed', 'true').end('{}'), refuse(503, 'unavailable')];
+    await client().sendMessage('a', { directive: 'x' }, { onHeaders });
+    await failure(client().whoami({ onHeaders }));
+    expect(replayed).toEqual(['true']);
   });
 
   it('leaves no listener at a signal that lives longer than the call', async () => {

@@ -10,8 +10,13 @@ export class ProblemError extends Error {
     /** Seconds after which a repeat may succeed; undefined if the service does not say. */
     readonly retryAfter: number | undefined,
   ) {
-    super(`${problem.title}: ${problem.detail}`);
+    const remedy = remedyOf(problem, retryAfter);
+    super(`${problem.title}: ${problem.detail}${remedy === undefined ? '' : `. ${remedy}`}`);
+    this.remedy = remedy;
   }
+
+  /** What to do about it; undefined if the detail says so, or nobody knows. */
+  readonly remedy: string | undefined;
 
   /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` if the response is not a problem document. */
   get type(): string {
@@ -20,7 +25,7 @@ export class ProblemError extends Error {
 
   /** Last part of the type, such as `unknown-connection`. */
   get kind(): string {
-    return this.type.slice(this.type.lastIndexOf(':') + 1);
+    return kindOf(this.problem);
   }
 
   /** The HTTP status. */
@@ -42,6 +47,26 @@ export class ProblemError extends Error {
     return this.problem.request_id;
   }
 }
+
+function kindOf({ type }: Problem): string {
+  return type.slice(type.lastIndexOf(':') + 1);
+}
+
+function remedyOf(problem: Problem, retryAfter: number | undefined): string | undefined {
+  const { status, detail } = problem;
+  if (retryAfter !== undefined) return `Try again in ${retryAfter} s.`;
+  if (status === 401) return 'Set the token of the client to an API key or a token that the gateway knows.';
+  if (status === 403 && detail.includes('scope')) return 'Use a key that has this scope.';
+  const kind = kindOf(problem);
+  // A sweep that is not kept has another detail.
+  if (kind === 'not-found' && detail.includes('served')) return 'Is the gateway older than this client?';
+  return REMEDIES.get(kind);
+}
+
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ['unknown-connection', 'Is the id right? connections() lists the clients that are known.'],
+  ['client-offline', 'With hold as when_offline the message waits for the client.'],
+]);
 
 /** What became of a call whose message has this status. */
 const OUTCOMES: ReadonlyMap<Message['status'], string> = new Map([

@@ -20,6 +20,8 @@ export interface CallOptions {
   requestId?: string | undefined;
   /** The time limit of this call in milliseconds; by default that of the connector. */
   timeoutMs?: number | undefined;
+  /** Called with the headers of the response, unless it is an error: such as `Idempotency-Replayed`, or `Preference-Applied`. */
+  onHeaders?: ((headers: Headers) => void) | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'DELETE';
@@ -54,7 +56,7 @@ export class Requester {
     method: Method,
     url: Data['url'],
     parts: Omit<Data, 'url'>,
-    { signal, requestId, timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS }: CallOptions = {},
+    { signal, requestId, timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS, onHeaders }: CallOptions = {},
   ): Promise<Answer> {
     checkMs('timeoutMs', timeoutMs);
     const request = await this.prepare(method, { ...parts, url }, requestId);
@@ -62,6 +64,7 @@ export class Requester {
     let text: string;
     try {
       const response = await this.send(request, limit.signal, signal);
+      onHeaders?.(response.headers);
       text = await this.withTypedError(response.text(), signal);
     } finally {
       limit.end();
@@ -132,7 +135,9 @@ export class Requester {
       return await exchange;
     } catch (cause) {
       signal?.throwIfAborted();
-      throw new UnreachableError(`${this.base} cannot be reached: ${reasonOf(cause)}`, { cause });
+      throw new UnreachableError(`${this.base} cannot be reached: ${withRemedy(reasonOf(cause), this.base)}`, {
+        cause,
+      });
     }
   }
 }
@@ -190,6 +195,16 @@ export function addressOf(baseUrl: string | URL): string {
   return address;
 }
 
+const NO_TLS = 'the server there does not speak TLS';
+/** What undici and Node say if a server ends a connection without a response, as one for TLS does when it gets plain HTTP. */
+const CLOSED = /^(other side closed|socket hang up|read ECONNRESET)$/;
+
+function withRemedy(reason: string, base: string): string {
+  if (reason === NO_TLS) return `${reason}: is it http, not https?`;
+  const orTls = CLOSED.test(reason) && base.startsWith('http:') ? ', or is it https, not http' : '';
+  return `${reason}; is the gateway running there${orTls}?`;
+}
+
 /**
  * The cause of an error of `fetch`, in one line; after several addresses have failed, it has a code and no message. The message
  * of OpenSSL names its source code; its `reason` is that part which says something.
@@ -197,7 +212,7 @@ export function addressOf(baseUrl: string | URL): string {
 function reasonOf(error: unknown): string {
   const { message, code, reason, library, cause } = error as Partial<Record<string, unknown>>;
   if (typeof cause === 'object' && cause !== null) return reasonOf(cause);
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the server there does not speak TLS: is it http, not https?';
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return NO_TLS;
   const texts = [library === undefined ? undefined : reason, message, code];
   const found = texts.find((text): text is string => typeof text === 'string' && text.trim() !== '');
   return (found ?? String(error)).trim().replace(/\s+/g, ' ');

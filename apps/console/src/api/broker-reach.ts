@@ -1,5 +1,5 @@
 /** Who reaches the broker, as the processes themselves report it. */
-import type { Cluster } from '@cloud-connector/client';
+import { lacksBroker, type Cluster } from '@cloud-connector/client';
 
 export interface BrokerReach {
   /** Ids of the ingesters and dispatchers that do not reach it. */
@@ -13,8 +13,7 @@ export function brokerReach({ members, dispatchers }: Pick<Cluster, 'members' | 
     ...members.filter(({ fitness }) => fitness !== 'fit'),
     ...dispatchers.filter(({ takes_shards: works }) => !works),
   ]
-    // A process of an older release does not say why; it is the broker as a rule.
-    .filter(({ reason }) => (reason ?? 'broker-unreachable') === 'broker-unreachable')
+    .filter(lacksBroker)
     .map(({ id }) => id);
   return { without, isLost: without.length > 0 && without.length === members.length + dispatchers.length };
 }

@@ -65,20 +65,32 @@ class Access:
         except httpx.LocalProtocolError:
             raise ValueError("a header of the request has characters that cannot be sent") from None
         except httpx.RequestError as error:
-            raise UnreachableError(f"{self.base_url} cannot be reached: {reason_of(error)}") from error
+            raise UnreachableError(
+                f"{self.base_url} cannot be reached: {self._with_remedy(reason_of(error))}"
+            ) from error
 
     def expired(self, limit: float) -> UnreachableError:
-        return UnreachableError(f"{self.base_url} cannot be reached: no answer within {limit:g} s")
+        reason = self._with_remedy(f"no answer within {limit:g} s")
+        return UnreachableError(f"{self.base_url} cannot be reached: {reason}")
+
+    def _with_remedy(self, reason: str) -> str:
+        if reason == NOT_TLS:
+            return f"{reason}: is it http, not https?"
+        or_tls = ", or is it https, not http" if reason in CLOSED and self.base_url.startswith("http:") else ""
+        return f"{reason}; is the gateway running there{or_tls}?"
 
 
 def reason_of(error: httpx.RequestError) -> str:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLError) and cause.reason in NO_TLS:
-            return "the server there does not speak TLS: is it http, not https?"
+        if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS_REASONS:
+            return NOT_TLS
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 
-NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
+NOT_TLS = "the server there does not speak TLS"
+CLOSED = {"Server disconnected without sending a response.", "[Errno 104] Connection reset by peer"}
+"""What httpx says if a server ends a connection without a response, as one for TLS does when it gets plain HTTP."""
+NOT_TLS_REASONS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
 """What OpenSSL says, in its versions, when the first bytes of a server are not TLS."""

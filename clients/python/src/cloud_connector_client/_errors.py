@@ -26,7 +26,9 @@ class ProblemError(CloudConnectorError):
     """The service refused the request, usually with an RFC 9457 problem."""
 
     def __init__(self, problem: models.Problem, retry_after: float | None) -> None:
-        super().__init__(f"{problem.title}: {problem.detail}")
+        self.remedy = remedy_of(problem, retry_after)
+        """What to do about it; None if the detail says so, or nobody knows."""
+        super().__init__(f"{problem.title}: {problem.detail}" + (f". {self.remedy}" if self.remedy else ""))
         self.problem = problem
         self.retry_after = retry_after
         """Seconds after which a repeat may succeed; None if the service does not say."""
@@ -42,7 +44,7 @@ class ProblemError(CloudConnectorError):
     @property
     def kind(self) -> str:
         """Last part of the type, such as `unknown-connection`."""
-        return self.type.rpartition(":")[2]
+        return kind_of(self.problem)
 
     @property
     def status(self) -> int:
@@ -63,6 +65,29 @@ class ProblemError(CloudConnectorError):
         """The id of the request in the logs of the service."""
         return self.problem.request_id
 
+
+def kind_of(problem: models.Problem) -> str:
+    return problem.type.rpartition(":")[2]
+
+
+def remedy_of(problem: models.Problem, retry_after: float | None) -> str | None:
+    kind = kind_of(problem)
+    if retry_after is not None:
+        return f"Try again in {retry_after:g} s."
+    if problem.status == 401:
+        return "Set the token of the client to an API key or a token that the gateway knows."
+    if problem.status == 403 and "scope" in problem.detail:
+        return "Use a key that has this scope."
+    # A sweep that is not kept has another detail.
+    if kind == "not-found" and "served" in problem.detail:
+        return "Is the gateway older than this client?"
+    return REMEDIES.get(kind)
+
+
+REMEDIES: Mapping[str, str] = {
+    "unknown-connection": "Is the id right? connections() lists the clients that are known.",
+    "client-offline": "With hold as when_offline the message waits for the client.",
+}
 
 OUTCOMES: Mapping[str, str] = {
     "failed": "failed",

@@ -25,8 +25,8 @@ export class UsageError extends Error {
   }
 }
 
-const OTHER_ADDRESS =
-  'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address, or choose a profile.';
+/** The message of the error asks what may be wrong with the address. */
+const OTHER_ADDRESS = 'Set --url or CLOUD_CONNECTOR_URL to the address of a gateway, or choose a profile.';
 
 export interface Failure {
   exit: number;
@@ -64,20 +64,18 @@ function refusal(error: ProblemError): string {
   // A proxy or another program has answered.
   const isOwn = error.type !== 'about:blank';
   const first = isOwn ? `Refused (${error.status} ${error.kind}): ${error.detail}` : error.detail;
-  const lines = [first, ...wrong, ...remedy(error), ...trace];
+  const lines = [first, ...wrong, ...remedyLines(error), ...trace];
   // Line breaks in texts of the service are escaped, so that each line begins with a text of this tool.
   return lines.map(printable).join('\n');
 }
 
-function remedy({ type, kind, status, retryAfter }: ProblemError): string[] {
-  if (retryAfter !== undefined) return [`Try again in ${retryAfter} s.`];
-  if (status === 401)
+/** That of the client, unless this tool has options for it. */
+function remedyLines({ type, kind, status, retryAfter, remedy }: ProblemError): string[] {
+  if (type === 'about:blank' && (status === 404 || status === 400)) return [OTHER_ADDRESS];
+  if (retryAfter === undefined && status === 401)
     return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key, or log in: cloud-connector login.'];
-  if (status === 403) return ['Use a key that has this scope.'];
-  if (type === 'about:blank' && status === 404) return [OTHER_ADDRESS];
   if (kind === 'unknown-connection')
     return ['List the known clients: cloud-connector connections list', 'Commands: cloud-connector help connections'];
   if (kind === 'client-offline') return ['Without "--when-offline reject" the message waits for the client.'];
-  if (kind === 'not-found') return ['Is this a gateway, and not older than this tool?'];
-  return [];
+  return remedy === undefined ? [] : [remedy];
 }

@@ -54,6 +54,16 @@ it('login stores nothing if the service refuses the key, or if the key is in the
   expect(existsSync(file())).toBe(false);
 });
 
+it('login says if the gateway takes no keys', async () => {
+  const lines = [`login --url ${server.url} --token-file ${dir}/one`, `login --url ${server.url}`];
+  for (const id of ['key:a', 'anybody']) {
+    server.answerWith({ id, account: null, scopes: ['connections:read'] });
+    const notes = await Promise.all(lines.map(async (line) => (await cli(line)).err));
+    const note = `${server.url} takes no keys: it requires no credentials, and has not looked at ${dir}/one.\n`;
+    expect(notes).toEqual([id === 'anybody' ? note : '', '']);
+  }
+});
+
 it('login says if other users can read the key', async () => {
   writeFileSync(join(dir, 'open'), 'secret', { mode: 0o644 });
   expect((await cli(`login --url ${server.url} --token-file ${dir}/open`)).err).toContain('chmod 600');

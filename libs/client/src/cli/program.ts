@@ -169,8 +169,22 @@ function usageError(error: CommanderError, line: readonly string[], program: Com
   const isGroup = command !== undefined && command.commands.length > 0;
   if (error.code === 'commander.excessArguments' && isGroup) return unknownCommand(words.slice(0, 2), program);
   if (error.code === 'commander.unknownCommand') return unknownCommand(words.slice(0, isGroup ? 2 : 1), program);
-  return new UsageError(error.message.replace(/^error: /, ''), { path: command === undefined ? '' : pathOf(command) });
+  return new UsageError(choicesNamed(error.message.replace(/^error: /, '')), {
+    path: command === undefined ? '' : pathOf(command),
+  });
 }
+
+/** In the words of the other errors: `SHELL must be bash, zsh or fish, not "tcsh"`. */
+function choicesNamed(text: string): string {
+  const found = WRONG_OPTION.exec(text) ?? WRONG_ARGUMENT.exec(text);
+  const { name = '', value = '', choices = '' } = (found?.groups ?? {}) as Partial<Record<string, string>>;
+  return found === null ? text : `${name} must be ${choices.replace(/, ([^,]*)$/, ' or $1')}, not "${value}"`;
+}
+
+const WRONG_OPTION =
+  /^option '(?:-\w, )?(?<name>--[\w-]+)[^']*' argument '(?<value>.*)' is invalid\. Allowed choices are (?<choices>.*)\.$/s;
+const WRONG_ARGUMENT =
+  /^command-argument value '(?<value>.*)' is invalid for argument '(?<name>\w+)'\. Allowed choices are (?<choices>.*)\.$/s;
 
 function pathOf(command: Command): string {
   const parent = command.parent;

@@ -29,10 +29,12 @@ describe('cloud-connector', () => {
     [['send', 'a', 'b', '--payload-file', '/nowhere'], 'the payload cannot be read'],
     [['send', 'a', 'b', '--timeout', '3'], '--timeout says how long to --wait'],
     [['send', '..', 'b'], 'an id must not be'],
-    [['connections', '--state', 'gone'], 'Allowed choices are online, offline.'],
+    [['connections', '--state', 'gone'], '--state must be online or offline, not "gone"'],
     [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
-    [['connections', '--offline-reason', 'asleep'], 'Allowed choices are goodbye'],
+    [['connections', '--offline-reason', 'asleep'], '--offline-reason must be goodbye, '],
     [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
+    [['whoami', '-o', 'xml'], '--output must be table, json or yaml, not "xml"'],
+    [['completion', 'tcsh'], 'SHELL must be bash, zsh or fish, not "tcsh"'],
     [['connections', '--colour'], "unknown option '--colour'"],
     [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
     [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
@@ -71,27 +73,31 @@ describe('cloud-connector', () => {
     expect(await cli(['whoami'])).toEqual({
       ...{ exit: 3, out: '' },
       err: expect.stringMatching(
-        /^http:\/\/127\.0\.0\.1:\d+ is not a gateway of Cloud Connector: it answered 404 without a problem document\nIs the gateway .*--url.*\n$/,
+        /^http:\/\/127\.0\.0\.1:\d+ is not a gateway of Cloud Connector: it answered 404 without a problem document\nSet --url or .* choose a profile\.\n$/,
       ) as string,
     });
     server.answer = (response) => response.writeHead(502).end();
     expect((await cli(['whoami'])).err).toMatch(/^http:\S+ answered 502 without a problem document\n$/);
     server.answer = (response) => response.writeHead(400).end();
-    expect((await cli(['whoami'])).err).toMatch(/^http:\S+ answered 400 .*; is it https, not http\?\n$/);
+    expect((await cli(['whoami'])).err).toMatch(
+      /^http:\S+ answered 400 .*; is it https, not http\?\nSet --url or .*\n$/,
+    );
   });
 
   it('says in one line that a server does not speak TLS', async () => {
     const { exit, err } = await cli(['whoami', '--url', server.url.replace('http:', 'https:')]);
     expect(exit).toBe(3);
     expect(err).toMatch(
-      /^https:\S+ cannot be reached: the server there does not speak TLS: is it http, not https\?\nIs the/,
+      /^https:\S+ cannot be reached: the server there does not speak TLS: is it http, not https\?\nSet --url or .*\n$/,
     );
   });
 
   it('names the cause and the remedy if the gateway cannot be reached', async () => {
     const { exit, err } = await cli(['cluster', '--url', 'http://127.0.0.1:2']);
     expect(exit).toBe(3);
-    expect(err).toMatch(/cannot be reached: .*ECONNREFUSED[^]*CLOUD_CONNECTOR_URL/);
+    expect(err).toMatch(
+      /cannot be reached: .*ECONNREFUSED.*; is the gateway running there\?\nSet --url or CLOUD_CONNECTOR_URL.*\n$/,
+    );
   });
 
   it('prints the cause and the remedy of a refusal, and escapes line breaks in texts of the gateway', async () => {
@@ -137,6 +143,17 @@ describe('cloud-connector', () => {
     expect(await queryOf('--prefix', 'rack-7', '--offline-reason', 'goodbye', '--held', '--refused')).toEqual({
       ...{ client_id_prefix: 'rack-7', offline_reason: 'goodbye', held: 'true', refused: 'true', limit: '1000' },
     });
+  });
+
+  it('says of a message that its key was used before, and that nothing is sent', async () => {
+    const body = { message_id: 'm', client_id: 'a', status: 'queued' };
+    server.answer = (response) => response.setHeader('idempotency-replayed', 'true').end(JSON.stringify(body));
+    const line = ['messages', 'send', 'a', 'd', '--idempotency-key', 'k'];
+    expect((await cli(line)).out).toBe('m was accepted before with this key: nothing is sent\n');
+    expect(JSON.parse((await cli([...line, '--json'])).out)).toEqual({ ...body, replayed: true });
+    server.answer = (response) => response.end(JSON.stringify(body));
+    expect((await cli(line)).out).toBe('m is queued\n');
+    expect(JSON.parse((await cli([...line, '--json'])).out)).toEqual(body);
   });
 
   it('prints the refused_until of the response, if the response has a body', async () => {

@@ -1,4 +1,5 @@
 /** The commands `cluster show` and `cluster dead-letters`. */
+import { lacksBroker } from '../../broker-reach.js';
 import type { DeadLetter } from '../../cloud-connector.js';
 import type { Cluster } from '../../generated/types.gen.js';
 import { afterChanges } from '../changes.js';
@@ -88,9 +89,7 @@ function reachLines(members: Cluster['members'], out: Output): string[] {
   if (members.length === 0) {
     return [out.styled('red', 'No ingester reports: is one running? This is what the last check found:')];
   }
-  const without = members
-    .filter(({ fitness, reason }) => fitness !== 'fit' && (reason ?? 'broker-unreachable') === 'broker-unreachable')
-    .map(({ id }) => id);
+  const without = members.filter((member) => member.fitness !== 'fit' && lacksBroker(member)).map(({ id }) => id);
   if (without.length === 0) return [];
   if (without.length < members.length) return [out.styled('yellow', `Not reached by ${without.join(', ')}.`)];
   return [out.styled('red', 'No ingester reaches it. This is what the last check found:')];

@@ -7,6 +7,9 @@ import type { LocalContext } from '../context.js';
 import { EXIT, UsageError } from '../failures.js';
 import { DEFAULT_PROFILE, checkProfileName, readProfiles, unknownProfile, writeProfiles } from '../profiles.js';
 
+/** The id of each caller of a gateway that requires no credentials. */
+const NOBODY = 'anybody';
+
 export async function login({ args, out, env }: LocalContext): Promise<number> {
   const name = args.text('profile') ?? DEFAULT_PROFILE;
   checkProfileName(name);
@@ -24,6 +27,9 @@ export async function login({ args, out, env }: LocalContext): Promise<number> {
   writeProfiles({ current: name, profiles: { ...profiles.profiles, [name]: profile } }, env);
   if (tokenFile !== undefined && isReadableByOthers(tokenFile)) {
     await out.note(`Other users of this machine can read ${tokenFile}: chmod 600 ${tokenFile}`);
+  }
+  if (tokenFile !== undefined && id === NOBODY) {
+    await out.note(`${baseUrl} takes no keys: it requires no credentials, and has not looked at ${tokenFile}.`);
   }
   const who = `${id}${account === null ? '' : ` of the account ${account}`}`;
   await out.result(

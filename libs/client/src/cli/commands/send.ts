@@ -30,10 +30,15 @@ export async function send({ connector, args, out }: Context): Promise<number> {
     ...(responseTimeout !== undefined && { response_timeout_seconds: responseTimeout }),
     ...(whenOffline && { when_offline: whenOffline }),
   };
-  const accepted = await connector.sendMessage(clientId, message, { idempotencyKey: args.text('idempotency-key') });
-  const line = `${accepted.message_id} is ${accepted.status}`;
+  const seen = { replayed: false };
+  const accepted = await connector.sendMessage(clientId, message, {
+    idempotencyKey: args.text('idempotency-key'),
+    onHeaders: (headers) => (seen.replayed = headers.get('idempotency-replayed') === 'true'),
+  });
+  const { replayed } = seen;
+  const line = `${accepted.message_id} ${replayed ? 'was accepted before with this key: nothing is sent' : `is ${accepted.status}`}`;
   if (!args.flag('wait')) {
-    await out.result(accepted, line);
+    await out.result({ ...accepted, ...(replayed && { replayed }) }, line);
     return EXIT.done;
   }
   if (!out.structured) await out.note(line);
@@ -84,9 +89,10 @@ export async function sendMany({ connector, args, out }: Context): Promise<numbe
   return refused > 0 ? EXIT.failed : EXIT.done;
 }
 
-function resultRow({ status, message, problem }: BatchResult, clientId: string): Cell[] {
+function resultRow({ status, message, problem, replayed }: BatchResult, clientId: string): Cell[] {
   if (message !== undefined) {
-    return [message.message_id, message.client_id, { text: message.status, style: styleOf(message.status) }, ''];
+    const { message_id: id, client_id: of, status: is } = message;
+    return [id, of, { text: is, style: styleOf(is) }, replayed === true ? 'accepted before with this key' : ''];
   }
   return ['-', clientId, { text: 'refused', style: 'red' }, problem?.detail ?? String(status)];
 }
