@@ -51,8 +51,10 @@ function stop(pid: number): void {
   }
 }
 
+let token: string | undefined;
+
 function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
-  const env = { ...process.env, CLOUD_CONNECTOR_URL: url };
+  const env = { ...process.env, CLOUD_CONNECTOR_URL: url, CLOUD_CONNECTOR_TOKEN: token };
   const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
   started.push(child);
   return child;
@@ -140,6 +142,20 @@ test.each(['ask.mjs', 'follow.mjs'])('%s says in one line that the service is aw
     code: 1,
     err: expect.stringMatching(/^no answer of the service: http:\/\/127\.0\.0\.1:2 cannot be reached: .*\n$/) as string,
   });
+});
+
+test.each(['ask.mjs', 'follow.mjs'])('%s says in one line that its address or token is wrong', async (program) => {
+  const here = url;
+  url = 'localhost:3000';
+  const withoutAddress = fail(program);
+  [url, token] = [here, 'a b'];
+  const withoutToken = fail(program);
+  token = undefined;
+  expect(await withoutAddress).toEqual({
+    code: 1,
+    err: '"localhost:3000" is not the address of a gateway, such as https://connector.example.com\n',
+  });
+  expect(await withoutToken).toEqual({ code: 1, err: 'a token must be printable ASCII without spaces\n' });
 });
 
 test('ask.mjs with a host and without a key prints how it is used', async () => {

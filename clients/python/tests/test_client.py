@@ -203,7 +203,14 @@ def test_refuses_a_time_without_a_zone(driver: Driver) -> None:
 def test_says_what_to_do_about_an_error(
     status: int, kind: str, detail: str, headers: dict[str, str], remedy: str | None
 ) -> None:
-    problem = {"type": f"urn:x:{kind}", "title": "No", "status": status, "detail": detail, "instance": "/", "request_id": "r"}
+    problem = {
+        "type": f"urn:x:{kind}",
+        "title": "No",
+        "status": status,
+        "detail": detail,
+        "instance": "/",
+        "request_id": "r",
+    }
     content = {"content-type": "application/problem+json"}
     error = problem_of(status, "No", headers | content, json.dumps(problem).encode(), "http://gateway", "/v1")
     assert error.remedy == remedy

@@ -73,6 +73,22 @@ def test_a_program_says_in_one_line_that_the_service_is_away(program: str, tmp_p
     assert re.fullmatch(r"no answer of the service: http://127.0.0.1:2 cannot be reached: .*\n", ended.stderr)
 
 
+@pytest.mark.parametrize("program", ["ask.py", "follow.py"])
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"CLOUD_CONNECTOR_URL": "localhost:3000"}, '"localhost:3000" is not the address of a gateway, such as .*'),
+        ({"CLOUD_CONNECTOR_TOKEN": "a b"}, "a token must be printable ASCII without spaces"),
+    ],
+)
+def test_a_program_says_in_one_line_that_its_address_or_token_is_wrong(
+    program: str, settings: dict[str, str], text: str, tmp_path: Path
+) -> None:
+    ended = fail(str(PROGRAMS / program), cwd=tmp_path, env={**ENV, **settings})
+    assert ended.returncode == 1
+    assert re.fullmatch(f"{text}\n", ended.stderr)
+
+
 def test_a_host_without_a_key_prints_how_the_program_is_used(tmp_path: Path) -> None:
     ended = fail(str(PROGRAMS / "ask.py"), DEVICE, cwd=tmp_path, env=ENV)
     assert (ended.returncode, ended.stderr) == (2, "usage: python ask.py [CLIENT_ID KEY]\n")
