@@ -70,12 +70,12 @@ export function isPortFree(/** @type {number} */ port) {
 }
 
 /**
- * Calls `check` until it no longer rejects, and resolves with its result.
+ * Calls `check` until it no longer rejects, and resolves with its result. Gives up after a minute, or `timeoutMs`.
  * @template T
  * @param {() => T | Promise<T>} check
  * @returns {Promise<T>}
  */
-export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_000, everyMs = 25 } = {}) {
+export async function waitUntil(check, { what = 'the condition', timeoutMs = 60_000, everyMs = 25 } = {}) {
   const end = performance.now() + timeoutMs;
   for (;;) {
     try {

@@ -81,7 +81,7 @@ afterAll(async () => {
 
 /** Waits longer than `eventually`: leases, verifications and events take their time. */
 function untilTrue<T>(what: string, check: () => T | Promise<T>): Promise<T> {
-  return waitUntil(check, { what, timeoutMs: 20_000 });
+  return waitUntil(check, { what, timeoutMs: 60_000 });
 }
 
 async function cluster(): Promise<ClusterBody> {

@@ -100,7 +100,7 @@ class Cluster {
       async () => {
         for (const { url } of this.ingesters) expect((await fetch(`${url}/health/ready`)).status).toBe(200);
       },
-      { what: 'all ingesters to be ready', timeoutMs: 30_000 },
+      { what: 'all ingesters to be ready', timeoutMs: 60_000 },
     );
   }
 

@@ -100,7 +100,7 @@ export class Devices {
     await this.one(this.reporting).reportError(about, 'matches no message');
     await waitUntil(async () => expect(await this.reportedErrors(redis)).toContain(about), {
       what: `the event of the error about ${about}`,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
   }
 

@@ -66,7 +66,7 @@ function startBroker(port?: number): ReturnType<typeof startMosquitto> {
 
 /** Waits longer than `eventually`: verifications, sweeps and the broker's saving take their time. */
 function untilTrue<T>(what: string, check: () => T | Promise<T>): Promise<T> {
-  return waitUntil(check, { what, timeoutMs: 20_000 });
+  return waitUntil(check, { what, timeoutMs: 60_000 });
 }
 
 /** Connects with a last will that has these members besides those of an `offline`. */

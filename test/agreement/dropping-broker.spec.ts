@@ -82,7 +82,7 @@ it('clients stay online if the service may no longer read what they retain, and 
       const { status, body } = await api.call<{ outcome: string }>('POST', '/v1/connections/client-0/verify');
       expect([status, body.outcome]).toEqual([200, 'agreed']);
     },
-    { what: 'a verification to succeed again', timeoutMs: 40_000 },
+    { what: 'a verification to succeed again', timeoutMs: 60_000 },
   );
   expect(await online()).toBe(CLIENTS);
 }, 150_000);

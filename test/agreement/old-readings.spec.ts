@@ -136,7 +136,7 @@ describe.each(['late', 'stale'] as const)('a broker whose reads are %s', (behavi
         );
         if (found.length > 0) throw new Error(found.join('\n'));
       },
-      { what: 'registry and broker to be equal', timeoutMs: 20_000 },
+      { what: 'registry and broker to be equal', timeoutMs: 60_000 },
     );
     for (const { id, events } of devices) expect({ id, events: await eventTypes(id) }).toEqual({ id, events });
     expect(await eventTypes('steady')).toEqual(['connection.online']);

@@ -70,7 +70,7 @@ function untilSwept(fits: (sweep: SweepBody) => boolean): Promise<SweepBody> {
       if (status !== 200 || body.state !== 'ended' || !fits(body)) throw new Error(JSON.stringify(body));
       return body;
     },
-    { what: 'the sweep to end', timeoutMs: 40_000 },
+    { what: 'the sweep to end', timeoutMs: 60_000 },
   );
 }
 
@@ -170,7 +170,7 @@ describe('a sweep', () => {
       async () => {
         if ((await store.zcard('cc:{queue}:maintenance:repeat')) !== 1) throw new Error('not scheduled');
       },
-      { what: 'the next sweep to be scheduled', timeoutMs: 20_000 },
+      { what: 'the next sweep to be scheduled', timeoutMs: 60_000 },
     );
   }, 120_000);
 

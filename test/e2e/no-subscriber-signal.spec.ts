@@ -92,7 +92,7 @@ describe.each([
         const { body } = await api.call<ClusterBody>('GET', '/v1/cluster');
         expect(body.broker).toMatchObject({ no_subscriber_signal: !hasSignal });
       },
-      { what: 'the record of another check', timeoutMs: 30_000 },
+      { what: 'the record of another check', timeoutMs: 60_000 },
     );
     const metrics = await (await fetch(`${ingester.url}/metrics`)).text();
     expect(metrics).toContain(`\ncloud_connector_broker_no_subscriber_signal ${Number(!hasSignal)}\n`);

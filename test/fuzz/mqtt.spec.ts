@@ -81,7 +81,7 @@ it('the registry agrees with the broker on every client afterwards', async () =>
         if (state === 'online' && !retained.has(id)) throw new Error(`${id} is online, and nothing is retained for it`);
       }
     },
-    { what: 'agreement', timeoutMs: 30_000 },
+    { what: 'agreement', timeoutMs: 60_000 },
   );
   expect(retained.size).toBeGreaterThan(CLIENTS / 2);
 });

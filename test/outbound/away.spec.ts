@@ -108,7 +108,7 @@ describe.each(['cut', 'silence'] as const)('a gateway that cannot reach Redis (%
         if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
         return answer.body;
       },
-      { what: 'the gateway to accept the message', timeoutMs: 20_000 },
+      { what: 'the gateway to accept the message', timeoutMs: 60_000 },
     );
     await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
     client.vanish();

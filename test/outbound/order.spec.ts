@@ -58,7 +58,7 @@ beforeAll(async () => {
       const { body } = await api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
       if (body.online.total < CONNECTIONS) throw new Error(`${body.online.total} are online`);
     },
-    { what: 'all connections to be online', timeoutMs: 20_000 },
+    { what: 'all connections to be online', timeoutMs: 60_000 },
   );
 }, 90_000);
 
@@ -92,7 +92,7 @@ async function sendRoundDuring(round: number, inject: () => unknown): Promise<vo
     () => {
       if (subscriber.count < expected) throw new Error(`${subscriber.count} of ${expected} have arrived`);
     },
-    { what: `some messages of round ${round} to arrive`, timeoutMs: 20_000 },
+    { what: `some messages of round ${round} to arrive`, timeoutMs: 60_000 },
   );
   await inject();
   await sending;
@@ -143,7 +143,7 @@ async function expectSent(rounds: number): Promise<void> {
         const { body } = await api.call<{ data: { status: string }[] }>('GET', `/v1/connections/${id}/messages`);
         expect(body.data.map(({ status }) => status)).toEqual(Array.from({ length: rounds }, () => 'sent'));
       },
-      { what: `all messages of ${id} to be sent`, timeoutMs: 20_000 },
+      { what: `all messages of ${id} to be sent`, timeoutMs: 60_000 },
     );
   }
 }

@@ -94,7 +94,7 @@ export class Api {
         if (status !== 200 || !fits(body)) throw new Error(`${id} is ${JSON.stringify(body)}`);
         return body;
       },
-      { what: `connection ${id}`, timeoutMs: 30_000 },
+      { what: `connection ${id}`, timeoutMs: 60_000 },
     );
   }
 
@@ -147,7 +147,7 @@ export class Api {
         if (!statuses.includes(body.status)) throw new Error(`message is ${JSON.stringify(body)}`);
         return body;
       },
-      { what: `message ${messageId} to be ${statuses.join(' or ')}`, timeoutMs: 20_000 },
+      { what: `message ${messageId} to be ${statuses.join(' or ')}`, timeoutMs: 60_000 },
     );
   }
 }

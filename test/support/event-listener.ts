@@ -46,9 +46,9 @@ export class EventListener extends EventText {
     return this.received.filter(({ data }) => data['client_id'] === clientId);
   }
 
-  /** Repeats `check` until it no longer throws. Gives up after 20 s; the error then names `what`. */
+  /** Repeats `check` until it no longer throws. Gives up after 60 s; the error then names `what`. */
   async until(what: string, check: () => void): Promise<void> {
-    await waitUntil(check, { what, timeoutMs: 20_000 });
+    await waitUntil(check, { what, timeoutMs: 60_000 });
   }
 
   /** Takes about so many bytes more, and then nothing until the next call: the socket fills up. */

@@ -76,14 +76,14 @@ export class TestClient {
     await this.mqtt.publishAsync(inTopic(this.id), payload, { qos: 1, retain });
   }
 
-  /** Waits until a message that fits has arrived. It waits for 30 s, because a lost wake-up is repeated only after some seconds. */
+  /** Waits until a message that fits has arrived. It waits for a minute, because a lost wake-up is repeated only after some seconds. */
   async waitFor(what: string, fits: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage> {
     return waitUntil(
       () => {
         const found = this.received.find(fits);
         return found === undefined ? Promise.reject(new Error(`${what} has not arrived`)) : Promise.resolve(found);
       },
-      { what: `${what} at ${this.id}`, timeoutMs: 30_000 },
+      { what: `${what} at ${this.id}`, timeoutMs: 60_000 },
     );
   }
 }

@@ -86,11 +86,11 @@ export function freePort(): Promise<number> {
 }
 
 /**
- * Repeats `check` until it no longer throws, and resolves with what it returned. Gives up after 30 s; the error then
+ * Repeats `check` until it no longer throws, and resolves with what it returned. Gives up after 60 s; the error then
  * names `what` and carries the last failure of `check`.
  */
 export function eventually<T>(what: string, check: () => T | Promise<T>): Promise<T> {
-  return stack.waitUntil(check, { what, timeoutMs: 30_000, everyMs: 5 });
+  return stack.waitUntil(check, { what, timeoutMs: 60_000, everyMs: 5 });
 }
 
 /** Says nothing. */

@@ -82,7 +82,7 @@ async function standByAndMigrate(redis: ReturnType<typeof connectRedis>): Promis
   await old.leave();
   await waitUntil(async () => expect(await redis.hget(keys.marker, 'format')).toBe(`${FORMAT}`), {
     what: 'the key space to be migrated',
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   });
 }
 

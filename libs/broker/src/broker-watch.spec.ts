@@ -9,7 +9,7 @@ const CONFIG = ['sys_interval 1', 'max_queued_messages 1', 'max_inflight_message
 
 /** A report counts when it is 5 s younger than another one, and again after a restart: that may take longer than `eventually` waits. */
 function untilReported(what: string, check: () => void): Promise<void> {
-  return waitUntil(check, { what: `${what} to be reported`, timeoutMs: 20_000 });
+  return waitUntil(check, { what: `${what} to be reported`, timeoutMs: 60_000 });
 }
 
 let broker: Server;

@@ -10,7 +10,7 @@ import { RetainedReader } from './retained-reader.js';
 
 /** A report of the uptime counts when it is 5 s younger than another one: that may take longer than `eventually` waits. */
 function untilReported(check: () => void): Promise<void> {
-  return waitUntil(check, { what: 'an uptime to be reported', timeoutMs: 20_000 });
+  return waitUntil(check, { what: 'an uptime to be reported', timeoutMs: 60_000 });
 }
 
 const noListener = { uptime: () => undefined, dropped: () => undefined };

@@ -68,6 +68,8 @@ interface Unknown {
 
 export class MessageSender {
   private readonly progress = new Progress();
+  /** Requests that wait for Redis to reconnect. */
+  private readonly waiting = new Set<() => void>();
 
   constructor(
     /** The connection that `messages` uses; its commands have no time limit. */
@@ -76,7 +78,11 @@ export class MessageSender {
     private readonly wakeUps: Pick<WakeUps, 'wake'>,
     private readonly storage: Pick<StorageBudget, 'chargeOf'>,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    redis.on('ready', () => {
+      for (const goOn of this.waiting) goOn();
+    });
+  }
 
   /**
    * Accepts messages: the messages of one client in order, and all shards at the same time, with as few scripts as `MOST_AT_ONCE`
@@ -176,13 +182,13 @@ export class MessageSender {
   private reconnected(): Promise<void> {
     if (this.redis.status === 'ready') return Promise.resolve();
     return new Promise((resolve) => {
-      const done = (): void => {
+      const goOn = (): void => {
         clearTimeout(timer);
-        this.redis.off('ready', done);
+        this.waiting.delete(goOn);
         resolve();
       };
-      const timer = setTimeout(done, RECONNECT_MS);
-      this.redis.once('ready', done);
+      const timer = setTimeout(goOn, RECONNECT_MS);
+      this.waiting.add(goOn);
     });
   }
 }

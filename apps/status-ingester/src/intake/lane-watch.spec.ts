@@ -160,7 +160,9 @@ it('a stalled lane of two is connected again although the broker gives all marke
   });
   expect(await metric('sweep_corrections_total{kind="online"}')).toBe(corrections);
   expect(await metric('lane_checks_total{lane="1"}')).toBeGreaterThan(0);
-  expect(lines.find(({ msg }) => msg.startsWith('messages had waited'))).toMatchObject({ level: 40, lane: 1 });
+  // If the machine stands still, the first lane may log such a line too.
+  const waited = lines.filter(({ msg }) => msg.startsWith('messages had waited'));
+  expect(waited).toContainEqual(expect.objectContaining({ level: 40, lane: 1 }));
   await eventually('a sweep follows', async () => {
     expect(await metric('sweep_requests_total{trigger="broker-lost"}')).toBeGreaterThan(requests);
   });
