@@ -139,9 +139,10 @@ static char *envelope(const char *type, const char *message_id, const char *in_r
   return text;
 }
 
-/* Publishes at QoS 1. @returns the packet id */
+/* Publishes at QoS 1, but nothing after a goodbye. @returns the packet id */
 static int publish(struct mosquitto *client, const char *text, bool retain) {
   int packet_id = 0;
+  if (device.has_left) return packet_id;
   int result = mosquitto_publish(client, &packet_id, device.in_topic, (int)strlen(text), text, 1, retain);
   if (result == MOSQ_ERR_SUCCESS) device.in_flight++;
   else say("publish: %s", mosquitto_strerror(result));
@@ -154,11 +155,11 @@ static void publish_and_free(struct mosquitto *client, char *text, bool retain) 
 /* "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT. */
 static void say_goodbye(struct mosquitto *client) {
   if (device.has_left) return;
-  device.has_left = true;
   if (*device.handshake_id.text != '\0') {
     publish_and_free(client, envelope("offline", new_uuid().text, NULL, NULL), false);
     publish(client, "", true);
   }
+  device.has_left = true;
   double end = seconds_of(CLOCK_MONOTONIC) + GOODBYE_S;
   while (device.in_flight > 0 && seconds_of(CLOCK_MONOTONIC) < end)
     if (mosquitto_loop(client, LOOP_MS, 1) != MOSQ_ERR_SUCCESS) return;
