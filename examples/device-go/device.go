@@ -83,6 +83,8 @@ type device struct {
 	jobs                  chan func(context.Context)  // what waits to be done by work()
 	waiting               sync.Map                    // the ids of the messages that wait or are at work
 	gaveUp                bool                        // at its end: work that was not done in time
+	// An answer is stored before the connection takes over what is unsent, or is sent on it: not both.
+	handover sync.Mutex
 }
 
 // work does the jobs, also while there is no connection.
@@ -215,10 +217,13 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	}
 	d.handshakeID = handshakeID
 	log.Print("connected")
+	d.handover.Lock()
+	unsent := d.answers.unsent()
 	d.online.Store(client)
+	d.handover.Unlock()
 	defer d.online.Store(nil)
-	for _, answer := range d.answers.unsent() {
-		d.sendAnswer(answer)
+	for _, answer := range unsent {
+		d.sendAnswer(client, answer)
 	}
 	for {
 		select {
@@ -309,10 +314,17 @@ func (d *device) handle(one request, answer func() string) {
 	if !known {
 		log.Printf("message %s %s", one.Directive, one.Payload)
 		found = entry{ID: one.MessageID, Until: rememberUntil(one.message), Answer: answer(), Unsent: true}
+	}
+	d.handover.Lock()
+	if known {
+		d.answers.mark(found.ID, true)
+	} else {
 		// Before it is sent: a crash between the two must not do the message again.
 		d.answers.put(found)
 	}
-	d.sendAnswer(found)
+	client := d.online.Load()
+	d.handover.Unlock()
+	d.sendAnswer(client, found)
 }
 
 func (d *device) answerTo(ctx context.Context, request message) string {
@@ -337,9 +349,7 @@ func errorAnswer(messageID, details string) string {
 }
 
 // sendAnswer: what has no PUBACK, or one with an error, is sent again after the next handshake.
-func (d *device) sendAnswer(answer entry) {
-	d.answers.mark(answer.ID, true)
-	client := d.online.Load()
+func (d *device) sendAnswer(client *paho.Client, answer entry) {
 	if client == nil {
 		return
 	}

@@ -52,6 +52,7 @@ export class Device {
   #answers = new Map();
   /** @type {Set<Promise<void>>} */
   #atWork = new Set();
+  /** Of this connection; empty before it. */
   #handshakeId = '';
   #connectedAt = Infinity;
   #attempts = 0;
@@ -120,6 +121,7 @@ export class Device {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
     });
     this.client.on('close', () => {
+      this.#handshakeId = '';
       // MQTT.js would send them again before it subscribes, the old handshake among them.
       for (const packetId of Object.keys(this.client.outgoing)) this.client.removeOutgoingMessage(Number(packetId));
       if (this.client.disconnecting) return;
@@ -144,9 +146,11 @@ export class Device {
           message_id: this.#handshakeId,
           payload: { canonical_facts: { fqdn: `${this.id}.example.com`, ip_addresses: ['192.0.2.1'] } },
         });
+    // Answers from now on follow the handshake by themselves.
+    const unsent = [...this.#answers.values()].filter((remembered) => remembered.unsent);
     await this.client.publishAsync(this.inTopic, handshake, { qos: 1, retain: true });
     this.log('connected');
-    for (const remembered of this.#answers.values()) if (remembered.unsent) await this.#send(remembered);
+    for (const remembered of unsent) await this.#send(remembered);
   }
 
   /** @param {string} text */
@@ -246,7 +250,7 @@ export class Device {
   /** @param {Remembered} remembered */
   async #send(remembered) {
     remembered.unsent = true;
-    if (!this.client.connected) return;
+    if (this.#handshakeId === '') return;
     try {
       await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
       delete remembered.unsent;
@@ -263,7 +267,7 @@ export class Device {
       if (this.#atWork.size >= MAX_AT_WORK) throw new Error('too many messages are at work');
       const report = (/** @type {object} */ progress) => {
         const text = this.#envelope('message-progress', { ...about, payload: progress });
-        if (!this.client.connected) return;
+        if (this.#handshakeId === '') return;
         this.client
           .publishAsync(this.inTopic, text, { qos: 1 })
           .catch((error) => this.log(`progress: ${error.message}`));
