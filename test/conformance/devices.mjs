@@ -17,7 +17,11 @@ try {
   });
   if (runnable.length > 0) {
     const env = { ...process.env, DEVICES: runnable.join() };
-    run('npx', ['jest', '--selectProjects', 'conformance', '--runInBand', '--', 'examples', 'service'], env);
+    run(
+      'npx',
+      ['jest', '--selectProjects', 'conformance', '--runInBand', '--', 'examples', 'service', 'stopping'],
+      env,
+    );
   }
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);
