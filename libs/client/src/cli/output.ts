@@ -15,6 +15,11 @@ export type Terminal = Writable & { columns?: number; rows?: number; isTTY?: boo
 /** From the upper left corner on, the terminal is empty. */
 const CLEAR = '\u001b[H\u001b[J';
 
+/** Some terminals say 0 if they do not know. */
+function knownSize(size: number | undefined): number {
+  return size === undefined || size === 0 ? Infinity : size;
+}
+
 export class Output {
   private hasLine = false;
   private readonly colourResult: Colour;
@@ -40,7 +45,7 @@ export class Output {
 
   /** Lines that fit on the terminal; Infinity if there is none. */
   get height(): number {
-    return this.onTerminal ? (this.stdout.rows ?? Infinity) : Infinity;
+    return this.onTerminal ? knownSize(this.stdout.rows) : Infinity;
   }
 
   /** An object, for scripts. */
@@ -117,7 +122,7 @@ export class Output {
   }
 
   get noteColumns(): number {
-    return this.stderr.columns ?? 80;
+    return this.stderr.columns || 80;
   }
 
   /** Writes over the line that this wrote before. The line must fit the terminal, and be printable. */
@@ -134,7 +139,7 @@ export class Output {
 
   private get width(): number {
     const { isTTY, columns } = this.stdout;
-    return isTTY === true && columns !== undefined ? columns : Infinity;
+    return isTTY === true ? knownSize(columns) : Infinity;
   }
 
   /** Waits for a slow reader, so that unread output does not fill the memory. */

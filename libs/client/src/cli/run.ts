@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], io: ProcessIo): Promise<numbe
   try {
     if (argv[0] === 'complete') return await complete(argv.slice(1), io);
     const { parse } = await import('./program.js');
-    const parsed = parse(argv, { columns: stdout.columns ?? 80, colour: colourFor(stdout, env) });
+    const parsed = parse(argv, { columns: stdout.columns || 80, colour: colourFor(stdout, env) });
     if ('text' in parsed) return await showText(parsed.text, argv, io);
     const { spec, args } = parsed;
     command = spec.path;

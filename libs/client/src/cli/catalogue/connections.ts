@@ -102,6 +102,7 @@ export const CONNECTIONS: readonly CommandSpec[] = [
   {
     path: 'connections lift',
     summary: 'Lift the refusal of a client, so that it may connect again',
+    details: 'A client that waits, as it was asked to, comes back at that time, or when it is started again.',
     arguments: [ID_OF_CLIENT],
     examples: ['connections lift device-0001'],
     operations: ['liftRefusal'],

@@ -30,8 +30,8 @@ export const PROFILES: readonly CommandSpec[] = [
     path: 'login',
     summary: 'Check an address and a key, and store them as a profile',
     details:
-      'The profile has the path of the file, never the key. It is the current profile then. Options and the environment win ' +
-      'over it.',
+      'It takes --url, --token-file if the gateway requires credentials, and --profile with the name, default without it. The ' +
+      'profile has the path of the file, never the key. It is the current profile then. Options and the environment win over it.',
     examples: [
       'login --url https://gateway.example.com --token-file ~/.gate',
       'login --url http://127.0.0.1:3000 --profile local',
@@ -97,13 +97,15 @@ export const OTHERS: readonly CommandSpec[] = [
   {
     path: 'completion',
     summary: 'Print a script that completes commands and options in a shell',
+    details:
+      'The script says where to put it. It completes the command cloud-connector, which must be on the PATH: not npx, nor npm run cli.',
     arguments: [{ name: 'SHELL', about: 'the shell', choices: ['bash', 'zsh', 'fish'] }],
-    examples: ['completion bash'],
+    examples: ['completion bash', 'completion zsh', 'completion fish'],
     loadLocal: async () => (await import('../commands/completion.js')).printScript,
   },
   {
     path: 'check-broker',
-    summary: 'Find out whether the service is right on an MQTT broker',
+    summary: 'Find out whether an MQTT broker does what the service needs',
     details: 'In the repository of the service only.',
     arguments: [{ name: 'URL', about: 'address of the broker' }],
     options: [

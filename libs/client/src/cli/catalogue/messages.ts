@@ -32,15 +32,20 @@ const send: RemoteCommand = {
   options: [
     ...PAYLOAD,
     { flags: '--ttl <DURATION>', about: 'expires if it was not sent by then, such as 10m; 1h by default' },
-    { flags: '--when-offline <WHAT>', about: 'what to do if the client is offline', choices: WHEN_OFFLINE },
+    {
+      flags: '--when-offline <WHAT>',
+      about: 'what to do if the client is offline; hold by default',
+      choices: WHEN_OFFLINE,
+    },
     { flags: '--response-timeout <DURATION>', about: 'how long to await an answer of the client, such as 30s' },
     KEY,
     { flags: '--wait', about: 'wait until the message has ended' },
-    { flags: '--timeout <DURATION>', about: 'how long to wait at most, such as 5m' },
+    { flags: '--timeout <DURATION>', about: 'how long to --wait at most, such as 5m; until it has ended by default' },
   ],
   examples: [
-    `messages send my-host rhc:work --payload '{"job": 7}'`,
-    'messages send my-host demo:ping --ttl 10m --wait --timeout 1m',
+    `messages send device-0001 demo:work --payload '{"steps": 2}'`,
+    'messages send device-0001 demo:ping --response-timeout 30s --wait',
+    'messages send device-0001 demo:ping --ttl 10m --wait --timeout 1m',
   ],
   operations: ['sendMessage'],
   load: async () => (await import('../commands/send.js')).send,
@@ -56,7 +61,7 @@ const call: RemoteCommand = {
     { flags: '--timeout <DURATION>', about: 'how long to wait for the answer; 30s by default' },
     KEY,
   ],
-  examples: [`messages call my-host demo:work --payload '{"steps": 5}'`],
+  examples: [`messages call device-0001 demo:work --payload '{"steps": 5}'`],
   operations: ['sendMessage'],
   load: async () => (await import('../commands/call.js')).callClient,
 };
@@ -99,8 +104,9 @@ export const MESSAGES: readonly CommandSpec[] = [
     path: 'messages send-many',
     summary: 'Send the messages of a file, to any clients',
     details:
-      'FILE has an array of messages, or one in each line, as the operation sendMessages takes them. Each is accepted or refused ' +
-      'by itself; the exit code is 1 if one was refused.',
+      'FILE has an array of messages, or one in each line, as the operation sendMessages takes them, such as\n' +
+      '{"client_id": "device-0001", "directive": "demo:ping"}\n' +
+      'Each is accepted or refused by itself; the exit code is 1 if one was refused.',
     arguments: [{ name: 'FILE', about: 'a file with messages as JSON; - for stdin' }],
     examples: ['messages send-many messages.json', 'messages send-many - --output json'],
     operations: ['sendMessages'],
@@ -111,7 +117,9 @@ export const MESSAGES: readonly CommandSpec[] = [
     path: 'messages wait',
     summary: 'Wait until a message has ended',
     arguments: [ID_OF_MESSAGE],
-    options: [{ flags: '--timeout <DURATION>', about: 'how long to wait at most, such as 5m' }],
+    options: [
+      { flags: '--timeout <DURATION>', about: 'how long to wait at most, such as 5m; until it has ended by default' },
+    ],
     examples: ['messages wait 019362c8-4b1e-7cc3-9d2a-6f1f3e5a7b90'],
     operations: ['readMessage', 'streamEvents'],
     load: async () => (await import('../commands/messages.js')).waitForEnd,
