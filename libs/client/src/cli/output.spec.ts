@@ -35,6 +35,13 @@ it('there are colours on a terminal, without NO_COLOR, and with FORCE_COLOR', as
   expect(await isColoured({ FORCE_COLOR: '0' }, TERMINAL)).toBe(false);
 });
 
+it('a terminal that does not know its size shortens nothing, and hides no row', async () => {
+  const name = `${'d'.repeat(100)}.example.com`;
+  server.answerWith({ data: [connection('a', { facts: { fqdn: name } })], next_cursor: null });
+  const { out } = await server.cli(['connections', 'list'], { terminal: { columns: 0, rows: 0 } });
+  expect(out).toContain(name);
+});
+
 it('no id is shortened on a terminal of 80 columns', async () => {
   const [id, message] = ['device-0001.rack-17.example.com', '019362c8-4b1e-7cc3-9d2a-6f1f3e5a7b90'];
   const row = { message_id: message, client_id: id, directive: 'd'.repeat(40), status: 'held', created_at: 'now' };
