@@ -102,7 +102,7 @@ it('profiles are listed, chosen and removed', async () => {
   expect((await cli('profiles list --json')).out).toContain('{"name":"a","current":true');
   expect(await cli('profiles use c')).toMatchObject({
     exit: 2,
-    err: expect.stringContaining('there is a, b') as string,
+    err: expect.stringContaining('there are a, b') as string,
   });
   expect((await cli('whoami --profile c')).exit).toBe(2);
   expect((await cli('logout')).out).toBe(

@@ -72,7 +72,10 @@ export function findProfile(name: string | undefined, env: Environment): Profile
 
 export function unknownProfile(name: string, profiles: Profiles['profiles']): UsageError {
   const names = Object.keys(profiles);
-  const remedy = names.length === 0 ? 'cloud-connector login makes one' : `there is ${names.sort().join(', ')}`;
+  const remedy =
+    names.length === 0
+      ? 'cloud-connector login makes one'
+      : `there ${names.length === 1 ? 'is' : 'are'} ${names.sort().join(', ')}`;
   return new UsageError(`there is no profile "${name}": ${remedy}`);
 }
 

@@ -191,6 +191,12 @@ function pathOf(command: Command): string {
   return parent === null || parent.parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
 }
 
+/** The commands with this name, of all groups. */
+function inGroups(name: string): string {
+  const found = COMMANDS.filter(({ path, former }) => former !== true && path.endsWith(` ${name}`));
+  return found.length === 0 ? '' : `\n(Did you mean ${found.map(({ path }) => path).join(' or ')}?)`;
+}
+
 /** With the command that was probably meant. */
 function unknownCommand(path: readonly string[], program: Command): UsageError {
   const group = find(program, path.slice(0, -1)) ?? program;
@@ -202,6 +208,7 @@ function unknownCommand(path: readonly string[], program: Command): UsageError {
   } catch (error) {
     text = /\n.*$/.exec((error as Error).message)?.[0] ?? '';
   }
+  if (text === '' && group.parent === null) text = inGroups(path.at(-1) ?? '');
   return new UsageError(`there is no command "${path.join(' ')}"${text}`, {
     path: group.parent === null ? '' : pathOf(group),
   });

@@ -28,6 +28,6 @@ export const EVERYWHERE: readonly OptionSpec[] = [
     about: 'a file with a key or token; or CLOUD_CONNECTOR_TOKEN_FILE, or CLOUD_CONNECTOR_TOKEN with the token itself',
   },
   { flags: '--profile <NAME>', about: 'address and key that login has stored; or CLOUD_CONNECTOR_PROFILE' },
-  { flags: '-o, --output <FORMAT>', about: 'json: one object a line', choices: FORMATS },
+  { flags: '-o, --output <FORMAT>', about: 'how results are written: json as one object a line', choices: FORMATS },
   { flags: '--json', about: 'the same as --output json' },
 ];
