@@ -41,6 +41,7 @@ const base = {
   transformIgnorePatterns: [`^(?!.*/string-width/node_modules/).*/node_modules/(?!(${esmPackages().join('|')})/)`],
   moduleNameMapper: {
     '^@app/(protocol|sharding|registry|broker|platform|client)$': '<rootDir>/libs/$1/src/index.ts',
+    '^@cloud-connector/client$': '<rootDir>/libs/client/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
 };

@@ -3,6 +3,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAccess } from './access.js';
 import type { Act } from './acts.js';
+import { reasonOf } from './reason.js';
 
 export interface ManyState {
   total: number;
@@ -34,7 +35,7 @@ export function useActOnMany(): ActOnMany {
     try {
       await connector.request(method, url, parts);
     } catch (error) {
-      failure = [{ name, reason: error instanceof Error ? error.message : String(error) }];
+      failure = [{ name, reason: reasonOf(error) }];
     }
     setState((before) => before && { ...before, done: before.done + 1, failures: [...before.failures, ...failure] });
   };

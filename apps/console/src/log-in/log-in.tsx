@@ -2,6 +2,7 @@ import { CloudConnector, type ProblemError } from '@cloud-connector/client';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState, type ReactNode, type SyntheticEvent } from 'react';
 import { BASE } from '../api/base.js';
+import { reasonOf } from '../api/reason.js';
 import { saveToken } from '../api/session.js';
 import { Button } from '../ui/button.js';
 import styles from './log-in.module.css';
@@ -24,7 +25,7 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
     try {
       await logIn();
     } catch (error) {
-      setFailure(error instanceof Error ? error.message : String(error));
+      setFailure(reasonOf(error));
       setBusy(false);
     }
   };
