@@ -44,8 +44,8 @@ const send: RemoteCommand = {
   ],
   examples: [
     `messages send device-0001 demo:work --payload '{"steps": 2}'`,
-    'messages send device-0001 demo:ping --response-timeout 30s --wait',
-    'messages send device-0001 demo:ping --ttl 10m --wait --timeout 1m',
+    'messages send device-0001 demo:ping --response-timeout 30s',
+    'messages send device-0001 demo:ping --wait --timeout 1m',
   ],
   operations: ['sendMessage'],
   load: async () => (await import('../commands/send.js')).send,
