@@ -36,8 +36,13 @@ try {
   const { run } = await import(`./${name}.mjs`);
   await run(args);
 } catch (error) {
-  console.error(error instanceof SetupError ? error.message : error);
+  console.error(error instanceof SetupError || isOfOptions(error) ? error.message : error);
   // Stops whatever ran when the benchmark failed.
   await stopAll();
   process.exit(1);
+}
+
+/** @returns {error is Error} whether an option is unknown or has no value; the head of the benchmark's file says which there are */
+function isOfOptions(/** @type {unknown} */ error) {
+  return error instanceof TypeError && 'code' in error && `${error.code}`.startsWith('ERR_PARSE_ARGS');
 }

@@ -22,6 +22,10 @@ import {
 } from './stack.mjs';
 import { tryIt } from './try-it.mjs';
 
+const USAGE = `npm start [-- --devices NUMBER]    so many simulated devices, 3 without it
+
+In the environment: DATA_DIR, GATEWAY_PORT, INGESTER_PORT, DISPATCHER_PORT, MQTT_PORT, REDIS_PORT; REDIS_URL and MQTT_URL for
+servers of your own. The apps get all other settings (docs/configuration.md).`;
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
 const ports = new Ports(process.env, (line) => console.log(line));
@@ -78,13 +82,26 @@ async function main() {
   if (!stopping) announce(gateway.url, mqttUrl, devices, online);
 }
 
+/** @returns how many simulated devices are wanted */
 function deviceCount() {
-  const { values } = parseArgs({ options: { devices: { type: 'string', default: '3' } } });
-  const count = Number(values.devices);
+  const count = Number(readOptions().devices);
   if (!Number.isInteger(count) || count < 0 || count > 10_000) {
     throw new SetupError('--devices must be a whole number from 0 to 10000');
   }
   return count;
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: { devices: { type: 'string', default: '3' }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (!values.help) return values;
+  } catch (error) {
+    throw new SetupError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  }
+  console.log(USAGE);
+  process.exit(0);
 }
 
 /** Locks the data folder: two systems on one folder would write into each other's data. */
