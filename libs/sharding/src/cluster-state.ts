@@ -44,6 +44,22 @@ export interface ClusterState {
   lanes: ({ lane: number } & OwnerState)[];
 }
 
+/** The live processes of each role. */
+export interface Processes {
+  members: Member[];
+  dispatchers: Member<DispatcherAnnouncement>[];
+  gateways: Member<GatewayAnnouncement>[];
+}
+
+export async function readProcesses(redis: Redis, keys: ShardingKeys): Promise<Processes> {
+  const [members, dispatchers, gateways] = await Promise.all([
+    listMembers(redis, keys),
+    listMembersOf<DispatcherAnnouncement>(redis, keys.dispatchers),
+    listMembersOf<GatewayAnnouncement>(redis, keys.gateways),
+  ]);
+  return { members, dispatchers, gateways };
+}
+
 const mailboxState = commands.load<{ mailbox: string }, NoArgs, [depth: number, oldestMs: number]>('mailbox-state');
 
 export async function readMailboxes(
@@ -60,11 +76,7 @@ export async function readMailboxes(
 }
 
 export async function readCluster(redis: Redis, keys: ShardingKeys, shardCount: number): Promise<ClusterState> {
-  const [members, dispatchers, gateways] = await Promise.all([
-    listMembers(redis, keys),
-    listMembersOf<DispatcherAnnouncement>(redis, keys.dispatchers),
-    listMembersOf<GatewayAnnouncement>(redis, keys.gateways),
-  ]);
+  const { members, dispatchers, gateways } = await readProcesses(redis, keys);
   const laneCount = Math.max(0, ...members.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
   const byBoot = new Map([...members, ...dispatchers].map(({ id }) => [id.slice(id.lastIndexOf('/') + 1), id]));
   const ownersOf = (kind: Resource['kind'], count: number): Promise<OwnerState[]> =>

@@ -9,6 +9,9 @@ import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, RegistryModule, 
 import { MemberIdentity, Members, PRESENCE_TTL_MS, Presence, type GatewayAnnouncement } from '@app/sharding';
 import { AccessModule } from '../access/access.module.js';
 import { ClusterController } from './cluster.controller.js';
+import { exposeWorkingProcesses } from './working-processes.js';
+
+const WORKING_PROCESSES = Symbol('WORKING_PROCESSES');
 
 @Module({
   imports: [AccessModule, RegistryModule],
@@ -35,6 +38,7 @@ import { ClusterController } from './cluster.controller.js';
       inject: [REDIS, RegistryKeys, LOGGER],
       useFactory: gatewayPresence,
     },
+    { provide: WORKING_PROCESSES, inject: [REDIS, RegistryKeys], useFactory: exposeWorkingProcesses },
   ],
   exports: [Maintenance, Presence],
 })

@@ -1,6 +1,6 @@
 /** Answers every error of every route with problem+json, and logs it once. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { errorLine, isRedisError, type Logger } from '@app/platform';
+import { RedisBusyError, RedisFullError, errorLine, isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, pathOf } from './problem-answer.js';
 import { Problem, type ProblemKind } from './problem.js';
@@ -14,7 +14,7 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
     const report = healthReport(error);
-    if (report === undefined) answer(asProblem(error), request, reply, this.logger, error);
+    if (report === undefined) answer(asProblem(error, request.method), request, reply, this.logger, error);
     else void reply.status(503).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(report));
   }
 }
@@ -56,19 +56,34 @@ function healthReport(error: unknown): object | undefined {
 }
 
 /** The problem for an error. The text of other errors is not shown, since it may repeat what the caller sent. */
-export function asProblem(error: unknown): Problem {
+export function asProblem(error: unknown, method?: string): Problem {
   if (error instanceof Problem) return error;
-  if (isRedisError(error)) {
-    return new Problem('unavailable', 'the registry cannot be reached; nothing was changed that was not confirmed', {
-      retryAfterSeconds: 1,
-    });
-  }
+  if (isRedisError(error)) return redisProblem(error, method);
   const status = error instanceof HttpException ? error.getStatus() : statusOf(error);
   if (status !== undefined && status < 500) {
     const [kind, detail] = REFUSALS[status] ?? ['bad-request', 'the request cannot be understood'];
     return new Problem(kind, detail);
   }
   return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
+}
+
+/** Methods that change nothing. */
+const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+function redisProblem(error: unknown, method?: string): Problem {
+  const why = redisFault(error);
+  const isRead = method === undefined || READS.has(method);
+  const detail = isRead
+    ? `${why}; ask again`
+    : `${why}; it is not known whether anything was changed: ask, then repeat the request`;
+  return new Problem('unavailable', detail, { retryAfterSeconds: 1 });
+}
+
+/** For callers: without an address. The log names the cause. */
+function redisFault(error: unknown): string {
+  if (error instanceof RedisFullError) return 'Redis has no room';
+  if (error instanceof RedisBusyError) return 'Redis is busy: it loads its data, or runs a long script';
+  return 'Redis cannot be reached, or does not answer in time';
 }
 
 /** Problems for requests that Fastify or Nest refuses, by status. */

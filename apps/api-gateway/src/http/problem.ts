@@ -29,7 +29,7 @@ export const PROBLEMS = {
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
-  'storage-full': { status: 503, title: 'The store has no room for new messages' },
+  'storage-full': { status: 503, title: 'Redis has no room for new messages' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemKind = keyof typeof PROBLEMS;
 

@@ -16,7 +16,7 @@ export function refusal(
     case 'building':
       return new Problem(
         'unavailable',
-        `"${clientId}" is not known yet; the registry is still being built by its first sweep, and nothing was stored`,
+        `"${clientId}" is not known yet: the first sweep still reads from the broker which clients there are; nothing was stored`,
         { retryAfterSeconds: 5 },
       );
     case 'offline':
@@ -53,7 +53,7 @@ export function refusal(
     case 'unreachable':
       return new Problem(
         'unavailable',
-        'the registry cannot be reached, and whether the message was stored is not known. ' +
+        'Redis cannot be reached, or does not answer in time, and whether the message was stored is not known. ' +
           'Repeat the request with its Idempotency-Key; without one it may be sent twice',
         { retryAfterSeconds: 1 },
       );

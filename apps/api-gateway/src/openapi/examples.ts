@@ -298,8 +298,8 @@ const DETAILS: Readonly<Record<ProblemKind, string>> = {
   'rate-limited': 'send at most 100 requests a second',
   'headers-too-large': 'the headers are too large',
   internal: 'the request could not be processed; the log has the details under this request_id',
-  unavailable: 'the store does not answer; it is not known whether the message was stored',
-  'storage-full': 'the store has no room for new messages; send again later',
+  unavailable: 'Redis cannot be reached, or does not answer in time; ask again',
+  'storage-full': 'nothing was stored; new messages are taken again when Redis has room',
 };
 
 /** By the kind of the problem. */

@@ -1,4 +1,5 @@
 import { connect, connectAsync, type MqttClient } from 'mqtt';
+import { register } from 'prom-client';
 import type { Grant } from '@app/sharding';
 import { openGate } from '../../../../test/support/open-gate.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
@@ -137,6 +138,27 @@ it('leaves no session of a retired lane at the broker, and keeps the session of 
   await untilRetired(1);
   await strategy.close();
   expect(await Promise.all([0, 1].map(sessionOf))).toEqual([true, false]);
+});
+
+describe('the metric lane_connected', () => {
+  async function samples(): Promise<string[]> {
+    const lines = (await register.metrics()).split('\n');
+    return lines.filter((line) => line.startsWith('cloud_connector_lane_connected{')).sort();
+  }
+
+  it('has a sample for each lane that this process serves, and none for one that it has lost or retires', async () => {
+    const grants = [40, 41, 42].map(lane);
+    for (const grant of grants) strategy.open(grant, ownership);
+    await untilConnected();
+    const shown = [40, 41, 42].map((index) => `cloud_connector_lane_connected{lane="${index}"} 1`);
+    expect(await samples()).toEqual(expect.arrayContaining(shown));
+    await strategy.drop(grants[0] as Grant);
+    strategy.setLaneCount(42);
+    await untilRetired(42);
+    const left = await samples();
+    expect(shown.filter((sample) => left.includes(sample))).toEqual([shown[1]]);
+    expect(left.join()).not.toMatch(/lane="4[02]"/);
+  });
 });
 
 describe('LaneStrategy.untilConnected', () => {

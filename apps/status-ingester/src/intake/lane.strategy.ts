@@ -7,7 +7,14 @@ import { EventEmitter, once } from 'node:events';
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { linkedAbort, type Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
-import { Lane, type LaneEvents, type LaneOptions, type LaneOwnership, type LanePurpose } from './lane.js';
+import {
+  Lane,
+  removeLaneSample,
+  type LaneEvents,
+  type LaneOptions,
+  type LaneOwnership,
+  type LanePurpose,
+} from './lane.js';
 import type { MailboxWriter } from './mailbox-writer.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
@@ -45,6 +52,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
       lane.stop().then(
         () => {
           if (this.lanes.get(lane.grant.index) !== lane) return;
+          removeLaneSample(lane.grant.index);
           this.start(lane.grant, lane.ownership, lane.sequence);
         },
         (error: unknown) =>
@@ -93,6 +101,8 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     this.changes.emit('change');
     lane.abandon();
     await lane.stop();
+    // It may have been granted again already.
+    if (!this.lanes.has(grant.index)) removeLaneSample(grant.index);
   }
 
   /** Resolves when all serving lanes of this process are connected. @throws Error after `waitMs`, or when aborted */

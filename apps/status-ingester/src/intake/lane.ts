@@ -34,7 +34,16 @@ export interface LaneEvents {
   retired(lane: Grant): Promise<void>;
 }
 
-const connectedGauge = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
+const connectedGauge = gauge(
+  'lane_connected',
+  'Whether a lane of this process is connected to the broker (1) or not (0).',
+  ['lane'],
+);
+/** To be called when a lane is served here no longer: another process shows it then. */
+export function removeLaneSample(lane: number): void {
+  connectedGauge.remove({ lane });
+}
+
 const lostSessions = counter(
   'lane_sessions_lost',
   'Connects of a lane at which the broker no longer had its session.',

@@ -3027,7 +3027,7 @@ export type SendMessageErrors = {
      */
     500: Problem;
     /**
-     * The store has no room for new messages (`storage-full`); Not available at the moment (`unavailable`)
+     * Redis has no room for new messages (`storage-full`); Not available at the moment (`unavailable`)
      */
     503: Problem;
 };

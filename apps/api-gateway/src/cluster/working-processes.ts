@@ -1,0 +1,30 @@
+/** Gauge of the processes that work, by role. Their heartbeats are read from Redis when metrics are scraped. */
+import { gauge, isRedisError, type Redis } from '@app/platform';
+import { readProcesses, type Processes, type ShardingKeys } from '@app/sharding';
+
+export function exposeWorkingProcesses(redis: Redis, keys: ShardingKeys): void {
+  gauge(
+    'processes_working',
+    'Processes of a role that work, by their heartbeats; no sample while Redis does not answer.',
+    ['role'],
+    async function () {
+      try {
+        const working = countWorking(await readProcesses(redis, keys));
+        for (const [role, count] of Object.entries(working)) this.set({ role }, count);
+      } catch (error) {
+        // While Redis is away, a scrape must still return the other metrics.
+        if (!isRedisError(error)) throw error;
+        this.reset();
+      }
+    },
+  );
+}
+
+/** A process that stops, or misses the broker or Redis, does not work. */
+export function countWorking({ members, dispatchers, gateways }: Processes): Record<string, number> {
+  return {
+    gateway: gateways.length,
+    ingester: members.filter(({ draining, fitness }) => !draining && fitness === 'fit').length,
+    dispatcher: dispatchers.filter((dispatcher) => dispatcher.takes_shards).length,
+  };
+}
