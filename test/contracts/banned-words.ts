@@ -131,6 +131,7 @@ export const BANNED_WORDS: readonly BannedWord[] = [
       ...allow(
         SHUTDOWN,
         'apps/api-gateway/src/cluster/cluster.dto.ts',
+        'apps/api-gateway/src/cluster/working-processes.ts',
         'apps/api-gateway/src/gateway-http.ts',
         'apps/api-gateway/src/gateway.lifecycle.ts',
         'apps/api-gateway/src/http/availability.ts',

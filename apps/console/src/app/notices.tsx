@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { useCluster, useOutage } from '../api/use-state-of-service.js';
 import { Time } from '../ui/time.js';
 import { textOf } from '../ui/failure.js';
-import { healthOf } from '../views/overview/part-health.js';
+import { faultsOf } from '../views/overview/part-health.js';
 import styles from './frame.module.css';
 
 export function Notices(): ReactNode {
@@ -28,7 +28,7 @@ export function Notices(): ReactNode {
       </div>
     );
   }
-  const broken = data === undefined ? [] : healthOf(data).filter(({ level }) => level === 'bad');
+  const broken = data === undefined ? [] : faultsOf(data);
   if (broken.length === 0) return null;
   return (
     <div role="alert" className={styles.notice}>

@@ -21,3 +21,12 @@ export function durationText(seconds: number): string {
   if (!Number.isInteger(days)) return `${seconds}s`;
   return days === 1 ? '1 day' : `${days} days`;
 }
+
+/** Milliseconds for people: `8 ms`, `1.4 s`, `2m5s`. */
+export function millisecondsText(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`;
+  const seconds = Math.floor(ms / 1000);
+  const [hours, minutes, left] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60];
+  return hours > 0 ? `${hours}h${minutes}m` : `${minutes}m${left}s`;
+}

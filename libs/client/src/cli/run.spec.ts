@@ -283,6 +283,12 @@ describe('cloud-connector', () => {
     const { out } = await cli(['stats']);
     expect(out).toMatch(/^last hour: sent +3\nlast hour: p50 ms to the broker +3\n$/m);
     expect(out).not.toContain('messages');
+    const waiting = { connections_ready: 2, oldest_ready_ms: 125_400, connections_in_flight: 1, connections_held: 0 };
+    server.answer = (response) =>
+      response.setHeader('content-type', 'application/json').end(JSON.stringify({ ...figures, waiting }));
+    expect((await cli(['stats'])).out).toMatch(
+      /^connections waiting for a dispatcher +2\nlongest wait for a dispatcher +2m5s\nconnections with a message being published +1\n/m,
+    );
   });
 
   it('the command whoami shows the caller', async () => {

@@ -8,12 +8,11 @@ import { duration } from '../../ui/time-text.js';
 /** What the ingesters found out about the broker. */
 export function BrokerFacts({ cluster }: { cluster: Cluster }): ReactNode {
   const { broker } = cluster;
-  const { without } = brokerReach(cluster);
   if (broker === null) return <p>No ingester has checked it yet.</p>;
   return (
     <Facts
       rows={[
-        ['Not reached by', without.length === 0 ? 'none' : <strong>{without.join(', ')}</strong>],
+        ['Not reached by', <NotReachedBy key="not-reached" cluster={cluster} />],
         ['Checked', <Time key="checked" at={broker.checked_at} both />],
         ['Sessions end after', orNone(broker.session_expiry_seconds, duration)],
         ['Largest packet', orNone(broker.maximum_packet_size, (bytes) => `${bytes.toLocaleString()} bytes`)],
@@ -24,6 +23,13 @@ export function BrokerFacts({ cluster }: { cluster: Cluster }): ReactNode {
       ]}
     />
   );
+}
+
+/** Ingesters are those that use it most: without one, what dispatchers report says little. */
+function NotReachedBy({ cluster }: { cluster: Cluster }): ReactNode {
+  const { without } = brokerReach(cluster);
+  if (without.length > 0) return <strong>{without.join(', ')}</strong>;
+  return cluster.members.length === 0 ? <strong>not known: no ingester reports</strong> : 'none';
 }
 
 function orNone(value: number | null, text: (value: number) => string): string {

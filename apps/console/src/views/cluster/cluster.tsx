@@ -13,6 +13,7 @@ import { BrokerFacts } from './broker-facts.js';
 import styles from './cluster.module.css';
 import { Lanes } from './lanes.js';
 import { Members } from './members.js';
+import { RedisFacts } from './redis-facts.js';
 import { ShardMap } from './shard-map.js';
 import { Sweeps } from './sweeps.js';
 
@@ -41,6 +42,9 @@ export function ClusterView(): ReactNode {
           <div className={styles.columns}>
             <Sweeps />
             <Lanes cluster={data} />
+            <Panel title="Redis">
+              <RedisFacts cluster={data} />
+            </Panel>
             <Panel title="Broker">
               <BrokerFacts cluster={data} />
             </Panel>

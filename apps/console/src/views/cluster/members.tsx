@@ -4,6 +4,7 @@ import { Badge, type BadgeTone } from '../../ui/badge.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
 import styles from './cluster.module.css';
+import { shortBootId } from './short-boot-id.js';
 
 interface Row {
   id: string;
@@ -78,6 +79,7 @@ export function count(number: number, noun: string): string {
 }
 
 function App({ title, rows }: { title: string; rows: readonly Row[] }): ReactNode {
+  const names = rows.map(({ name }) => name);
   return (
     <Panel title={title}>
       {rows.length === 0 ? (
@@ -87,6 +89,7 @@ function App({ title, rows }: { title: string; rows: readonly Row[] }): ReactNod
           {rows.map(({ id, name, since, state, tone, reason, work }) => (
             <li key={id} title={id}>
               <strong>{name}</strong>
+              <BootId text={shortBootId(id, names)} />
               <Badge tone={tone}>{state}</Badge>
               <span>
                 {reason !== undefined && `${reason} · `}
@@ -103,4 +106,9 @@ function App({ title, rows }: { title: string; rows: readonly Row[] }): ReactNod
       )}
     </Panel>
   );
+}
+
+/** Tells processes of one machine from each other. */
+function BootId({ text }: { text: string | undefined }): ReactNode {
+  return text === undefined ? null : <code>{text}</code>;
 }

@@ -1,5 +1,5 @@
 import type { Cluster } from '@cloud-connector/client';
-import { healthOf } from './part-health';
+import { faultsOf, healthOf } from './part-health';
 
 const member: Cluster['members'][number] = {
   id: 'a#1',
@@ -88,4 +88,10 @@ it.each<[string, Partial<Cluster>, string[]]>([
   ['Redis', { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] }, ['bad', 'full', '1 MiB, no limit']],
 ])('%s: %j', (name, change, expected) => {
   expect(stateOf(name, { ...healthy, ...change })).toEqual(expected);
+});
+
+it('names what does not work, its cause first', () => {
+  const names = faultsOf({ ...healthy, broker, ...withoutBroker }).map(({ name }) => name);
+  expect(names).toEqual(['Broker', 'Ingesters', 'Dispatchers']);
+  expect(faultsOf(healthy)).toEqual([]);
 });

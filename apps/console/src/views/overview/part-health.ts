@@ -31,6 +31,15 @@ export function healthOf({ gateways, members, dispatchers, shards, redis, broker
   ];
 }
 
+/** What the processes need: if it does not work, it is the cause of what else does not. */
+const NEEDED: readonly string[] = ['Redis', 'Broker'];
+
+/** The parts that do not work, causes first. */
+export function faultsOf(cluster: Cluster): PartHealth[] {
+  const bad = healthOf(cluster).filter(({ level }) => level === 'bad');
+  return [...bad.filter(({ name }) => NEEDED.includes(name)), ...bad.filter(({ name }) => !NEEDED.includes(name))];
+}
+
 function brokerHealth(broker: Cluster['broker'], { without, isLost }: BrokerReach): PartHealth {
   const details = without.length === 0 ? '' : `by ${isLost ? 'any process: ' : ''}${without.join(', ')}`;
   const meaning = 'Messages wait. What clients do is seen when the broker is reached again.';
@@ -54,7 +63,7 @@ function partOf(name: string, working: number, all: number, details: string, mea
   return { name, level: working < all || details !== '' ? 'warn' : 'good', state, details };
 }
 
-function redisHealth(masters: Cluster['redis']): PartHealth {
+export function redisHealth(masters: Cluster['redis']): PartHealth {
   const used = masters.reduce((sum, { used_bytes: bytes }) => sum + bytes, 0);
   const limits = masters.map(({ limit_bytes: limit }) => limit);
   const limit = limits.some((each) => each === null)

@@ -1,6 +1,7 @@
 /** The command `stats`. */
-import type { LastHour } from '../../generated/types.gen.js';
+import type { LastHour, WaitingConnections } from '../../generated/types.gen.js';
 import type { Context } from '../context.js';
+import { millisecondsText } from '../durations.js';
 import { EXIT } from '../failures.js';
 
 export async function stats({ connector, out }: Context): Promise<number> {
@@ -14,7 +15,7 @@ export async function stats({ connector, out }: Context): Promise<number> {
     ['online', connections.online.total],
     ['offline', connections.offline.total],
     ...Object.entries(messages ?? {}).map(([name, value]): [string, unknown] => [`messages ${name}`, value]),
-    ...Object.entries(waiting ?? {}),
+    ...(waiting === null ? [] : ofWaiting(waiting)),
     ...(hour === null ? [] : ofLastHour(hour)),
   ];
   await out.table(
@@ -25,6 +26,15 @@ export async function stats({ connector, out }: Context): Promise<number> {
     rows.filter(([, value]) => value !== null).map(([name, value]) => [name.replaceAll('_', ' '), String(value)]),
   );
   return EXIT.done;
+}
+
+function ofWaiting(waiting: WaitingConnections): [string, unknown][] {
+  return [
+    ['connections waiting for a dispatcher', waiting.connections_ready],
+    ['longest wait for a dispatcher', millisecondsText(waiting.oldest_ready_ms)],
+    ['connections with a message being published', waiting.connections_in_flight],
+    ['connections with held messages', waiting.connections_held],
+  ];
 }
 
 function ofLastHour({ messages, latency }: LastHour): [string, unknown][] {
