@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { useCluster, useOutage } from '../api/use-state-of-service.js';
 import { Time } from '../ui/time.js';
 import { textOf } from '../ui/failure.js';
-import { faultsOf } from '../views/overview/part-health.js';
+import { faultsOf } from '../api/part-health.js';
 import styles from './frame.module.css';
 
 export function Notices(): ReactNode {

@@ -10,7 +10,7 @@ import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
 import { Failure } from '../../ui/failure.js';
 import { correctionsText } from '../cluster/corrections.js';
-import { healthOf } from './part-health.js';
+import { healthOf } from '../../api/part-health.js';
 import styles from './overview.module.css';
 
 export function Health(): ReactNode {

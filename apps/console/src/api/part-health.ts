@@ -1,6 +1,6 @@
 /** What the state of the cluster means for each part. */
 import type { Cluster } from '@cloud-connector/client';
-import { brokerReach, type BrokerReach } from '../../api/broker-reach.js';
+import { brokerReach, type BrokerReach } from './broker-reach.js';
 
 export interface PartHealth {
   name: string;
