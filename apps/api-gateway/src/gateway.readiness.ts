@@ -3,14 +3,16 @@ import { redisOutage, type ReadinessCheck, type Redis } from '@app/platform';
 import { keySpaceCheck, type KeySpaceOpening } from '@app/registry';
 import type { Availability } from './http/availability.js';
 
+/** Anybody may read it, so it names neither address nor cause, as the other apps do. */
+const REDIS_AWAY = 'Redis cannot be reached, or refuses: the log of the gateway names address and cause';
+
 export function gatewayReadiness(redis: Redis, opening: KeySpaceOpening, availability: Availability): ReadinessCheck[] {
   return [
     {
       name: 'redis',
       check: async () => {
-        const outage = await redisOutage(redis);
-        if (outage === undefined) return 'up';
-        return availability.wasOpened ? { degraded: outage } : { down: outage };
+        if ((await redisOutage(redis)) === undefined) return 'up';
+        return availability.wasOpened ? { degraded: REDIS_AWAY } : { down: REDIS_AWAY };
       },
     },
     keySpaceCheck(opening),
