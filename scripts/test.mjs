@@ -25,8 +25,7 @@ try {
   await runChecks();
   const options = [
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
-    // Most specs wait for servers and processes, so two cores have work for three.
-    ...['--ignoreProjects', ...SEPARATE, '--maxWorkers', '3'],
+    ...['--ignoreProjects', ...SEPARATE, '--maxWorkers', '2'],
   ];
   // Only these scenarios of the cluster run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
   run('npx', ['jest', ...options, ...selection], { ...process.env, RING_SPECS: 'ring', TEST_TIMES: times });

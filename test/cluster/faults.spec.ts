@@ -47,8 +47,11 @@ it('the shards are balanced after the cluster was scaled from 3 ingesters to 1, 
     await world.scaleTo(count);
     await world.untilOwned();
   }
-  const shares = (await world.cluster()).members.map(({ shards }) => shards);
-  expect(shares.toSorted()).toEqual([10, 11, 11]);
+  // On a busy machine an ingester may miss a renewal, and gets its shards again.
+  await world.until('the shards are balanced', async () => {
+    const shares = (await world.cluster()).members.map(({ shards }) => shards);
+    expect(shares.toSorted()).toEqual([10, 11, 11]);
+  });
 });
 
 it.each(['cut', 'silence'] as const)(
@@ -71,8 +74,10 @@ it('a lane owner that loses the broker for long leaves its work to the others, a
   const isolated = await world.laneOwner();
   isolated.broker.cut();
   await world.untilOwned(isolated);
-  const unfit = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
-  expect(unfit).toMatchObject({ reason: 'broker-unreachable', shards: 0, lanes: 0 });
+  await world.until('the isolated ingester says why it has no work', async () => {
+    const unfit = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
+    expect(unfit).toMatchObject({ reason: 'broker-unreachable', shards: 0, lanes: 0 });
+  });
   isolated.broker.heal();
   await world.until('the ingester has its share of the shards again', async () => {
     expect(await metricOf(isolated, 'shards_owned')).toBeGreaterThanOrEqual(10);
