@@ -2,22 +2,28 @@
 import { gauge, isRedisError, type Redis } from '@app/platform';
 import { readProcesses, type Processes, type ShardingKeys } from '@app/sharding';
 
+let source: (() => Promise<Processes>) | undefined;
+
+gauge(
+  'processes_working',
+  'Processes of a role that work, by their heartbeats; no sample while Redis does not answer.',
+  ['role'],
+  async function () {
+    if (source === undefined) return;
+    try {
+      const working = countWorking(await source());
+      for (const [role, count] of Object.entries(working)) this.set({ role }, count);
+    } catch (error) {
+      // While Redis is away, a scrape must still return the other metrics.
+      if (!isRedisError(error)) throw error;
+      this.reset();
+    }
+  },
+);
+
+/** From now on the gauge reads these heartbeats. */
 export function exposeWorkingProcesses(redis: Redis, keys: ShardingKeys): void {
-  gauge(
-    'processes_working',
-    'Processes of a role that work, by their heartbeats; no sample while Redis does not answer.',
-    ['role'],
-    async function () {
-      try {
-        const working = countWorking(await readProcesses(redis, keys));
-        for (const [role, count] of Object.entries(working)) this.set({ role }, count);
-      } catch (error) {
-        // While Redis is away, a scrape must still return the other metrics.
-        if (!isRedisError(error)) throw error;
-        this.reset();
-      }
-    },
-  );
+  source = () => readProcesses(redis, keys);
 }
 
 /** A process that stops, or misses the broker or Redis, does not work. */
