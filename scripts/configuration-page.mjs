@@ -15,6 +15,10 @@ A size in bytes is written as a plain number.
 \`npm start\` passes its environment on to the apps, except \`HOST\` and \`PORT\`, which it sets.
 [Operations](operations.md#settings-that-matter) says which settings to decide before the first start,
 [Capacity](capacity.md) how to size the limits.
+
+Three variables are not settings of the apps: \`NODE_EXTRA_CA_CERTS\` names a file with certificates of your own authority, for
+Redis and the broker; \`NODE_OPTIONS=--max-old-space-size=576\` limits the heap of a process, in MiB
+([how much](capacity.md#memory-of-a-gateway)); \`MALLOC_ARENA_MAX=2\`, which the images set, keeps its other memory small.
 `;
 
 /**

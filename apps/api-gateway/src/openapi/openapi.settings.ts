@@ -4,8 +4,8 @@ import { z } from 'zod';
 
 export const openApiSettings = section('HTTP', {
   PUBLIC_URL: parsed('/', parsePublicUrl).describe(
-    'Where callers reach the gateway, such as `https://connector.example.com`, with the path that a proxy in front of it ' +
-      'removes, if any. The OpenAPI document names it in `servers`; the default stands for the host that serves the document.',
+    'Where callers reach the gateway, such as `https://connector.example.com`. The OpenAPI document names it in `servers`; the ' +
+      'default stands for the host that serves the document.',
   ),
   DOCS: z
     .enum(['management', 'public'])
