@@ -31,12 +31,16 @@ export function checkWait(prefer: string | undefined): void {
   throw new RangeError(`prefer must be wait=N with a whole number of seconds from 1 to 60, not ${shown(prefer)}`);
 }
 
-/** As JSON, which would have null in place of NaN and Infinity. @throws RangeError for those */
+/** As JSON, which would have null in place of NaN and Infinity: so only a text with null is looked at. @throws RangeError for those */
 export function jsonOf(body: unknown): string {
-  return JSON.stringify(body, (name, value: unknown) => {
-    if (typeof value !== 'number' || Number.isFinite(value)) return value;
-    throw new RangeError(`${name} must be a finite number, or null, or left out, not ${value}: JSON has no other`);
-  });
+  const text = JSON.stringify(body);
+  if (text.includes('null')) JSON.stringify(body, refuseOthers);
+  return text;
+}
+
+function refuseOthers(name: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw new RangeError(`${name} must be a finite number, or null, or left out, not ${value}: JSON has no other`);
 }
 
 function shown(value: unknown): string {

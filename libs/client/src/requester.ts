@@ -99,7 +99,7 @@ export class Requester {
 
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
     const { query = {}, body, headers: ofOperation, ranges = {} } = operation;
-    checkRanges({ ...query, ...(body as object | undefined) }, ranges);
+    for (const members of [query, body ?? {}]) checkRanges(members as Record<string, unknown>, ranges);
     checkWait(ofOperation?.['Prefer']);
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;

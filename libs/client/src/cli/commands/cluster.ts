@@ -126,7 +126,6 @@ export function listDeadLetters(context: Context): Promise<number> {
     id: ({ client_id: clientId, at, shard, sample }) => JSON.stringify([clientId, at, shard, sample]),
     newestBy: ({ at }) => at,
     most: 200,
-
     page: (paging) => connector.listDeadLetters(paging),
     watched: { types: ['dead_letter.added'] },
   };
