@@ -190,7 +190,7 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
     cJSON_AddItemToObject(result, "pong", payload == NULL ? cJSON_CreateNull() : cJSON_Duplicate(payload, true));
   } else if (directive != NULL && strcmp(directive, "demo:work") == 0) {
     double steps = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(payload, "steps"));
-    if (isnan(steps)) steps = 2;
+    steps = isnan(steps) ? 2 : fmin(100, steps);
     cJSON_AddNumberToObject(result, "steps", steps);
     for (int step = 0; step < steps && error[0] == '\0'; step++) {
       cJSON *progress = cJSON_CreateObject();
@@ -487,6 +487,10 @@ int main(void) {
     double end = fmax(seconds_of(CLOCK_MONOTONIC), device.back_at) + next_pause();
     while (!stopping && seconds_of(CLOCK_MONOTONIC) < end) usleep(LOOP_MS * 1000);
   }
+  /* Nobody works on what still waits: its answers go out after the next start. */
+  const cJSON *message;
+  device.has_left = true;
+  cJSON_ArrayForEach(message, device.waiting) answer(NULL, message, NULL, "the device stops");
   save_answers();
   cJSON_Delete(device.answers);
   cJSON_Delete(device.waiting);

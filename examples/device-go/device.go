@@ -58,6 +58,7 @@ func perform(ctx context.Context, request message, progress func(percent int, de
 	case "demo:work":
 		payload := struct{ Steps int }{2}
 		_ = json.Unmarshal(request.Payload, &payload) // Without a number of steps there are two.
+		payload.Steps = min(payload.Steps, 100)
 		for step := range payload.Steps {
 			progress(100*step/payload.Steps, fmt.Sprintf("step %d of %d", step+1, payload.Steps))
 			select {
@@ -362,6 +363,7 @@ func (d *device) sendAnswer(client *paho.Client, answer entry) {
 
 // sayGoodbye ("What a client must do", 6) publishes `offline`, then the empty retained message, each with its PUBACK; then DISCONNECT.
 func (d *device) sayGoodbye(client *paho.Client) error {
+	d.online.Store(nil) // Nothing is published after it.
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
 	defer cancel()
 	_, offline := envelope("offline", nil, nil)

@@ -68,7 +68,7 @@ def perform(message, progress, stopping):
         return {"pong": message.get("payload")}
     if message.get("directive") == "demo:work":
         payload = message.get("payload")
-        steps = payload.get("steps", 2) if isinstance(payload, dict) else 2
+        steps = min(100, payload.get("steps", 2)) if isinstance(payload, dict) else 2
         for step in range(steps):
             progress({"percent": 100 * step // steps, "details": f"step {step + 1} of {steps}"})
             if stopping.wait(1):

@@ -323,9 +323,14 @@ export class Device {
 
   /** Says goodbye if there is a connection. If there is none, drops the publishes that wait for a PUBACK. */
   async #leave() {
+    const hasShakenHands = this.#handshakeId !== '';
+    // Nothing is published after the goodbye.
+    this.#handshakeId = '';
     if (this.client.connected) {
       const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
-      const goodbye = this.#sayGoodbye().catch((error) => this.log(`goodbye: ${error.message}`));
+      const goodbye = (hasShakenHands ? this.#sayGoodbye() : Promise.resolve()).catch((error) =>
+        this.log(`goodbye: ${error.message}`),
+      );
       const inTime = await endsWithin(GOODBYE_MS, Promise.race([goodbye, closed]));
       if (!inTime) this.log('goodbye: no PUBACK');
       await this.client.endAsync(!inTime || !this.client.connected);
@@ -407,7 +412,9 @@ export async function demoWork({ directive, payload }, progress, stopping) {
     case 'demo:work': {
       const steps = Math.min(100, Math.max(1, Math.trunc(Number(payload?.steps ?? 5)) || 1));
       for (let step = 1; step <= steps; step++) {
-        await sleep(200, undefined, { signal: stopping });
+        await sleep(200, undefined, { signal: stopping }).catch(() => {
+          throw new Error('the device stops');
+        });
         progress({ percent: Math.round((100 * step) / steps), details: `step ${step} of ${steps}` });
       }
       return { steps };
@@ -467,8 +474,9 @@ function run() {
       onMessage: demoWork,
       log: (line) => console.log(`${options.id}: ${line}`),
     });
-    process.on('SIGINT', () => device.stop());
-    process.on('SIGTERM', () => device.stop());
+    // Work that goes on does not keep the program alive.
+    for (const signal of ['SIGINT', 'SIGTERM'])
+      process.on(signal, () => void device.stop().finally(() => process.exit()));
   } catch (error) {
     console.error(wordsOf(error));
     process.exitCode = 1;

@@ -58,8 +58,10 @@ describe.each(EXAMPLES)('the device in %s', (_language, { command }) => {
     });
   });
 
-  test('heeds a force-disconnect at work, and sends the answer after it', async () => {
+  test('heeds a force-disconnect at work, and sends the answers after it, also to a message that has waited', async () => {
     await withWork(command, async (trial, session, messageId) => {
+      const second = trial.request(LONG_WORK);
+      trial.send(session, second);
       const payload = { reconnect_after: 'PT0.1S' };
       session.publish(trial.outTopic, JSON.stringify(trial.envelope('force-disconnect', { payload })));
       await trial.left(session, RULE);
@@ -69,7 +71,8 @@ describe.each(EXAMPLES)('the device in %s', (_language, { command }) => {
       await trial.program?.ended;
       trial.start();
       const { session: next } = await trial.online();
-      expect((await trial.answerTo(next, messageId, RULE)).message).toMatchObject(stopped);
+      for (const id of [messageId, second.message_id])
+        expect((await trial.answerTo(next, id, RULE)).message).toMatchObject(stopped);
     });
   });
 });

@@ -22,7 +22,7 @@ export function onceEach(verdicts) {
   /** The rules by what was seen and printed. @type {Map<string, string>} */
   const owners = new Map();
   for (const { rule, seen = '', printed = '' } of [...verdicts.filter(isBroken), ...verdicts])
-    for (const text of [seen, printed].map(withoutId)) if (!owners.has(text)) owners.set(text, rule);
+    for (const text of [seen, printed].map(withoutId)) if (text !== '' && !owners.has(text)) owners.set(text, rule);
   return verdicts.map((verdict) => {
     const [first, second] = [verdict.seen, verdict.printed].map((text = '') => {
       const owner = owners.get(withoutId(text)) ?? verdict.rule;

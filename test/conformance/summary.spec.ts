@@ -55,6 +55,11 @@ test('a device whose messages are not valid', async () => {
   ]);
 });
 
+test('rules without a text have nothing in common', () => {
+  const broken = (rule: string) => ({ rule, outcome: 'broken' as const, seen: `no ${rule}` });
+  expect(onceEach([broken('client-id'), broken('last-will')]).map(({ printed }) => printed)).toEqual(['', '']);
+});
+
 test('of several causes the one that a device comes to first', () => {
   expect(
     firstToFix([

@@ -75,7 +75,7 @@ export class GatewayModule {
         StatsModule,
         HealthModule.of({
           imports: [HttpModule, RegistryModule],
-          inject: [REDIS, KeySpaceOpening, Availability],
+          inject: [REDIS, KeySpaceOpening, Availability, LOGGER],
           useFactory: gatewayReadiness,
         }),
       ],

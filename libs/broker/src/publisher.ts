@@ -162,7 +162,9 @@ export class Publisher {
       this.isOpen = false;
       client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
-    client.on('disconnect', ({ reasonCode }) => (this.cause = endedBecause(reasonCode)));
+    client.on('disconnect', ({ reasonCode }) => {
+      if (client === this.client) this.cause = endedBecause(reasonCode);
+    });
     client.on('offline', () =>
       logger.warn({ mqtt_client_id, problem: this.problem }, 'publisher lost its connection to the broker'),
     );

@@ -38,7 +38,7 @@ const WORKING_PROCESSES = Symbol('WORKING_PROCESSES');
       inject: [REDIS, RegistryKeys, LOGGER],
       useFactory: gatewayPresence,
     },
-    { provide: WORKING_PROCESSES, inject: [REDIS, RegistryKeys], useFactory: exposeWorkingProcesses },
+    { provide: WORKING_PROCESSES, inject: [REDIS, RegistryKeys, LOGGER], useFactory: exposeWorkingProcesses },
   ],
   exports: [Maintenance, Presence],
 })

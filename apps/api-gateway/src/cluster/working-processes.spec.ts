@@ -22,7 +22,7 @@ it('counts the processes of each role at each scrape, and has no samples while R
   const redis = connectRedis(server.url, { name: 'spec', whenAway: 'fail' }, quiet);
   await once(redis, 'ready');
   const keys = new ShardingKeys('working');
-  exposeWorkingProcesses(redis, keys);
+  exposeWorkingProcesses(redis, keys, quiet);
   const counted = (dispatchers: number, ingesters: number): string[] => [
     `cloud_connector_processes_working{role="dispatcher"} ${dispatchers}`,
     'cloud_connector_processes_working{role="gateway"} 0',

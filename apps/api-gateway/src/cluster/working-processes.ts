@@ -1,8 +1,8 @@
 /** Gauge of the processes that work, by role. Their heartbeats are read from Redis when metrics are scraped. */
-import { gauge, isRedisError, type Redis } from '@app/platform';
+import { gauge, isRedisError, type Logger, type Redis } from '@app/platform';
 import { readProcesses, type Processes, type ShardingKeys } from '@app/sharding';
 
-let source: (() => Promise<Processes>) | undefined;
+let source: { read: () => Promise<Processes>; logger: Logger } | undefined;
 
 gauge(
   'processes_working',
@@ -11,19 +11,19 @@ gauge(
   async function () {
     if (source === undefined) return;
     try {
-      const working = countWorking(await source());
+      const working = countWorking(await source.read());
       for (const [role, count] of Object.entries(working)) this.set({ role }, count);
     } catch (error) {
-      // While Redis is away, a scrape must still return the other metrics.
-      if (!isRedisError(error)) throw error;
+      // A scrape must still return the other metrics.
       this.reset();
+      if (!isRedisError(error)) source.logger.warn({ err: error }, 'the heartbeats of the processes cannot be read');
     }
   },
 );
 
 /** From now on the gauge reads these heartbeats. */
-export function exposeWorkingProcesses(redis: Redis, keys: ShardingKeys): void {
-  source = () => readProcesses(redis, keys);
+export function exposeWorkingProcesses(redis: Redis, keys: ShardingKeys, logger: Logger): void {
+  source = { read: () => readProcesses(redis, keys), logger };
 }
 
 /** A process that stops, or misses the broker or Redis, does not work. */

@@ -321,6 +321,6 @@ export class Lane {
     this.isConnected = isConnected;
     if (isConnected) this.activity.connected(performance.now());
     else this.activity.disconnected();
-    connectedGauge.set({ lane: this.grant.index }, isConnected ? 1 : 0);
+    if (this.purpose === 'serve') connectedGauge.set({ lane: this.grant.index }, isConnected ? 1 : 0);
   }
 }

@@ -152,7 +152,7 @@ describe('cloud-connector', () => {
     const body = { message_id: 'm', client_id: 'a', status: 'queued' };
     server.answer = (response) => response.setHeader('idempotency-replayed', 'true').end(JSON.stringify(body));
     const line = ['messages', 'send', 'a', 'd', '--idempotency-key', 'k'];
-    expect((await cli(line)).out).toBe('m was accepted before with this key: nothing is sent\n');
+    expect((await cli(line)).out).toBe('m is queued; it was accepted before with this key, and is not sent twice\n');
     expect(JSON.parse((await cli([...line, '--json'])).out)).toEqual({ ...body, replayed: true });
     server.answer = (response) => response.end(JSON.stringify(body));
     expect((await cli(line)).out).toBe('m is queued\n');

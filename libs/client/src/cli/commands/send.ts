@@ -36,7 +36,8 @@ export async function send({ connector, args, out }: Context): Promise<number> {
     onHeaders: (headers) => (seen.replayed = headers.get('idempotency-replayed') === 'true'),
   });
   const { replayed } = seen;
-  const line = `${accepted.message_id} ${replayed ? 'was accepted before with this key: nothing is sent' : `is ${accepted.status}`}`;
+  const repeat = replayed ? '; it was accepted before with this key, and is not sent twice' : '';
+  const line = `${accepted.message_id} is ${accepted.status}${repeat}`;
   if (!args.flag('wait')) {
     await out.result({ ...accepted, ...(replayed && { replayed }) }, line);
     return EXIT.done;
