@@ -40,11 +40,11 @@ let stack: ContraryStack;
 
 beforeAll(async () => {
   stack = await ContraryStack.start();
-}, 60_000);
+});
 
 afterEach(() => stack.endDevices());
 
-afterAll(() => stack.stop(), 60_000);
+afterAll(() => stack.stop());
 
 function mixture(random: Random): string[] {
   return random.shuffled(Object.keys(INGREDIENTS)).slice(0, 1 + random.below(MOST_AT_A_TIME));

@@ -64,7 +64,7 @@ beforeAll(async () => {
     sweep.catch(() => undefined);
     sweeps.set(name, sweep);
   }
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.allSettled(sweeps.values());

@@ -26,11 +26,11 @@ let stack: ContraryStack;
 
 beforeAll(async () => {
   stack = await ContraryStack.start();
-}, 60_000);
+});
 
 afterEach(() => stack.endDevices());
 
-afterAll(() => stack.stop(), 60_000);
+afterAll(() => stack.stop());
 
 /** Plays the scenario behind a behaviour that has begun. */
 async function play(name: string): Promise<Devices> {

@@ -35,13 +35,13 @@ beforeAll(async () => {
   clients = await Promise.all(Array.from({ length: CLIENTS }, (_, i) => TestClient.connect(broker.url, `client-${i}`)));
   for (const client of clients) await client.shakeHands(FACTS);
   await waitUntil(async () => expect(await online()).toBe(CLIENTS), { what: 'all clients to be online' });
-}, 90_000);
+});
 
 afterAll(async () => {
   await Promise.all(clients.map(({ mqtt }) => mqtt.endAsync(true)));
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function online(): Promise<number> {
   return (await api.connections()).filter(({ state }) => state === 'online').length;
@@ -53,7 +53,7 @@ it('a sweep says that the broker left messages out, and clients whose messages i
   expect(read + unseen).toBe(CLIENTS);
   expect(corrections).toMatchObject({ offline: 0, none: unseen });
   expect(await online()).toBe(CLIENTS);
-}, 90_000);
+});
 
 it('a client whose handshake was removed goes offline nevertheless', async () => {
   const [gone] = clients.slice(-1);
@@ -63,7 +63,7 @@ it('a client whose handshake was removed goes offline nevertheless', async () =>
   });
   await gone?.shakeHands(FACTS);
   await api.untilConnection(`client-${CLIENTS - 1}`, ({ state }) => state === 'online');
-}, 60_000);
+});
 
 it('clients stay online if the service may no longer read what they retain, and are verified when it may again', async () => {
   writeFileSync(acl, 'topic write redhat/#\ntopic readwrite cloud-connector/#\ntopic read $SYS/#\n');
@@ -82,7 +82,7 @@ it('clients stay online if the service may no longer read what they retain, and 
       const { status, body } = await api.call<{ outcome: string }>('POST', '/v1/connections/client-0/verify');
       expect([status, body.outcome]).toEqual([200, 'agreed']);
     },
-    { what: 'a verification to succeed again', timeoutMs: 60_000 },
+    { what: 'a verification to succeed again' },
   );
   expect(await online()).toBe(CLIENTS);
 }, 150_000);

@@ -33,14 +33,14 @@ beforeAll(async () => {
   ]);
   api = new Api(gateway.url);
   device = await TestClient.connect(mosquitto.url, 'device');
-}, 60_000);
+});
 
 afterAll(async () => {
   await device.mqtt.endAsync(true);
   await stopAll();
   await contrary.stop();
   rmSync(dir, { recursive: true });
-}, 60_000);
+});
 
 it('a verification and a sweep leave a connected device online, and its goodbye takes it offline', async () => {
   const id = await device.shakeHands();
@@ -61,4 +61,4 @@ it('a verification and a sweep leave a connected device online, and its goodbye 
     'device',
     ({ state, offline_reason }) => state === 'offline' && offline_reason === 'goodbye',
   );
-}, 90_000);
+});

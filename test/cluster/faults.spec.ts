@@ -11,7 +11,7 @@ let world: World;
 
 beforeAll(async () => {
   world = await World.start({ ingesters: 3, lanes: 1, clients: 40, random, leaseMs: LEASE_MS });
-}, 60_000);
+});
 
 afterEach(async () => {
   await world.untilOwned();
@@ -20,7 +20,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await world.stop();
-}, 60_000);
+});
 
 it('another ingester takes over the lane and its session after the lane owner was killed with unacknowledged messages', async () => {
   await laneOwnerKilled(world);

@@ -10,7 +10,7 @@ describe.each([2, 4])('with %i lanes', (lanes) => {
 
   beforeAll(async () => {
     world = await World.start({ ingesters: 3, lanes, clients: 30, random });
-  }, 60_000);
+  });
 
   afterEach(async () => {
     await world.untilOwned();
@@ -19,7 +19,7 @@ describe.each([2, 4])('with %i lanes', (lanes) => {
 
   afterAll(async () => {
     await world.stop();
-  }, 60_000);
+  });
 
   it('no message is lost if a lane owner is killed', async () => {
     await laneOwnerKilled(world);

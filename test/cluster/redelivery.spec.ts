@@ -47,7 +47,7 @@ beforeAll(async () => {
     startIngester().then((started) => (owner = started)),
   ]);
   api = new Api(gateway.url);
-}, 60_000);
+});
 
 afterAll(async () => {
   redis.disconnect();
@@ -55,7 +55,7 @@ afterAll(async () => {
   await stopAll();
   await broker.stop();
   rmSync(dir, { recursive: true });
-}, 60_000);
+});
 
 function startIngester(): ReturnType<typeof startApp> {
   const name = `status-ingester-${++ingesters}`;

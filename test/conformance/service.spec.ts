@@ -37,7 +37,7 @@ afterAll(async () => {
   await broker.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function call(id: string, directive: string): Promise<MessageBody> {
   const { body } = await api.send(id, { directive, payload: { job: 7 } }, { prefer: 'wait=30' });

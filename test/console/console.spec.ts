@@ -16,7 +16,7 @@ const stage = new Stage();
 
 beforeAll(() => stage.start(), 90_000);
 afterEach(() => stage.operator.leave());
-afterAll(() => stage.stop(), 30_000);
+afterAll(() => stage.stop());
 
 /** A connected client of the test's own. */
 async function device(id: string, facts?: Record<string, unknown>): Promise<TestClient> {

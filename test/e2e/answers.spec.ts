@@ -29,12 +29,12 @@ beforeAll(async () => {
   api = new Api(gateway.url);
   gatewayUrl = gateway.url;
   brokerUrl = mosquitto.url;
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** A client that has got a message. */
 async function asked(id: string, version: 4 | 5 = 5): Promise<{ client: TestClient; messageId: string }> {

@@ -24,12 +24,12 @@ let mosquittoUrl: string;
 beforeAll(async () => {
   const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
   [redisUrl, mosquittoPort, mosquittoUrl] = [redis.url, mosquitto.port, mosquitto.url];
-}, 30_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 interface Refusal {
   code: number | string;

@@ -20,12 +20,12 @@ beforeAll(async () => {
   device = await TestClient.connect(stack.mosquitto.url, 'cli-1');
   await device.shakeHands();
   await api.untilConnection('cli-1', ({ state }) => state === 'online');
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 interface Run {
   child: ChildProcess;

@@ -17,12 +17,12 @@ beforeAll(async () => {
   stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
   client = new CloudConnector({ baseUrl: stack.gateway.url });
   await new Api(stack.gateway.url).untilBuilt();
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Waits until the connection is in that state. */
 async function untilState(id: string, state: 'online' | 'offline'): Promise<void> {
@@ -161,7 +161,7 @@ it('events() resumes after a restart of the gateway, and neither loses nor repea
   expect([statuses(first), statuses(second)]).toEqual([SENT, SENT]);
   stopping.abort();
   await following;
-}, 60_000);
+});
 
 it('call() resolves with what the device answers, and tells how far it has come', async () => {
   const device = new Device({ id: 'called', url: stack.mosquitto.url, onMessage: demoWork });

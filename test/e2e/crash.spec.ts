@@ -35,12 +35,12 @@ beforeAll(async () => {
     startApp('dispatcher', { dir, env: env() }),
   ]);
   api = new Api(gateway.url);
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 60_000);
+});
 
 async function untilReady({ url }: { url: string }): Promise<void> {
   await waitUntil(async () => {
@@ -83,7 +83,7 @@ it('the next ingester receives all messages of one that is killed during a storm
   const { body } = await api.call<{ data: { client_id: string }[] }>('GET', '/v1/connections?limit=1000');
   expect(body.data.filter(({ client_id }) => client_id.startsWith('storm-client-'))).toHaveLength(300);
   client.vanish();
-}, 60_000);
+});
 
 it('an ingester applies what clients did while none was running', async () => {
   const staying = await online('away-staying');
@@ -98,7 +98,7 @@ it('an ingester applies what clients did while none was running', async () => {
   await api.untilConnection('away-staying', ({ state }) => state === 'online');
   staying.vanish();
   coming.vanish();
-}, 60_000);
+});
 
 it('a dispatcher sends messages in order that were accepted while none was running', async () => {
   const client = await online('no-dispatcher');
@@ -110,7 +110,7 @@ it('a dispatcher sends messages in order that were accepted while none was runni
   await api.untilStatus(ids.at(-1) ?? '', 'sent');
   expect(client.distinct.map(({ message_id }) => message_id)).toEqual(ids);
   client.vanish();
-}, 60_000);
+});
 
 it('the dispatcher that follows a killed one claims a message again before it repeats the publish', async () => {
   const client = await online('killed-dispatcher');
@@ -129,7 +129,7 @@ it('the dispatcher that follows a killed one claims a message again before it re
     [],
   );
   client.vanish();
-}, 60_000);
+});
 
 it('housekeeping repeats a lost wake-up', async () => {
   const client = await online('lost-wake-up');
@@ -142,7 +142,7 @@ it('housekeeping repeats a lost wake-up', async () => {
   dispatcher = await startApp('dispatcher', { dir, env: env() });
   await api.untilStatus(body.message_id, 'sent');
   client.vanish();
-}, 60_000);
+});
 
 it('a second ingester takes half of the shards, and all of them when the first one is killed', async () => {
   const second = await startApp('status-ingester', { dir, env: env(), name: 'second-ingester' });
@@ -163,7 +163,7 @@ it('a second ingester takes half of the shards, and all of them when the first o
   const client = await online('second-owner');
   client.vanish();
   ingester = second;
-}, 60_000);
+});
 
 it('messages and handshakes are processed after the broker restarts with its store', async () => {
   const { port } = mosquitto;
@@ -178,7 +178,7 @@ it('messages and handshakes are processed after the broker restarts with its sto
   await client.waitFor('the held message', ({ message_id }) => message_id === held.body.message_id);
   await api.untilStatus(held.body.message_id, 'sent');
   client.vanish();
-}, 60_000);
+});
 
 it('the gateway answers 503 with Retry-After while Redis is away, stays ready, and recovers', async () => {
   const client = await online('redis-away');
@@ -208,7 +208,7 @@ it('the gateway answers 503 with Retry-After while Redis is away, stays ready, a
   await api.untilStatus(accepted.message_id, 'sent');
   client.vanish();
   await api.untilConnection('redis-away', ({ state }) => state === 'offline');
-}, 60_000);
+});
 
 it('handshakes that arrive while Redis is stalled are processed when it answers again, and no queue grows', async () => {
   const pids: number[] = [];
@@ -234,7 +234,7 @@ it('handshakes that arrive while Redis is stalled are processed when it answers 
   for (const id of ids) await api.untilConnection(id, ({ state }) => state === 'online');
   for (const { log } of [gateway, ingester, dispatcher]) expect(readFileSync(log, 'utf8')).not.toMatch(/Warning/);
   client.vanish();
-}, 60_000);
+});
 
 it('the ingester joins again after Redis has lost all data, and clients that shake hands again are registered', async () => {
   const client = await online('redis-emptied');
@@ -246,7 +246,7 @@ it('the ingester joins again after Redis has lost all data, and clients that sha
   await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
   client.vanish();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
-}, 60_000);
+});
 
 it('every line that an app prints is one JSON object, also when the broker refuses it and when it stops', async () => {
   const { port } = mosquitto;
@@ -271,4 +271,4 @@ it('every line that an app prints is one JSON object, also when the broker refus
   const last = readAppLog(join(dir, 'refused-dispatcher.log'));
   expect(last.some(({ err }) => err !== undefined)).toBe(true);
   expect(last.at(-1)?.message).toBe('stopped');
-}, 60_000);
+});

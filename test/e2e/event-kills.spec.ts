@@ -44,13 +44,13 @@ beforeAll(async () => {
   await changeAll();
   const api = new Api(gateways[1].url);
   for (const id of ids) await api.untilConnection(id, ({ state }) => state === 'online');
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const client of crowd) client.vanish();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Each client publishes a new handshake, which is an event. @returns the ids of the handshakes */
 async function changeAll(): Promise<string[]> {

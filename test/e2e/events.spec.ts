@@ -34,12 +34,12 @@ beforeAll(async () => {
     startApp('dispatcher', { dir, env }),
   ]);
   api = new Api(gateway.url);
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function online(id: string): Promise<TestClient> {
   const client = await TestClient.connect(mosquitto.url, id);
@@ -149,7 +149,7 @@ it('the gateway sends every event to each of two hundred subscribers', async () 
     for (const id of accepted) expect(withoutGivenUpClaims(statusesOf(id))).toEqual(SENT);
     listener.close();
   }
-}, 60_000);
+});
 
 it('the event stream stays open while Redis is away, and loses no event that Redis has kept', async () => {
   await online('outlives');
@@ -177,7 +177,7 @@ it('the event stream stays open while Redis is away, and loses no event that Red
   expect(withoutGivenUpClaims(received.map(({ data }) => data['status']))).toEqual(SENT);
   expect(listener.ended).toBe(false);
   listener.close();
-}, 60_000);
+});
 
 it('the event stream ends with a reason when its gateway stops, and resumes at the other one', async () => {
   // This gateway may still be reconnecting to Redis.

@@ -14,12 +14,12 @@ beforeAll(async () => {
   const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
   const imported = `data:text/javascript,${encodeURIComponent(THROWING)}`;
   env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, SHARD_COUNT: '4', NODE_OPTIONS: `--import ${imported}` };
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 60_000);
+});
 
 it.each([
   { what: 'an exception', signal: 'SIGUSR2', message: 'thrown by the test' },
@@ -41,5 +41,4 @@ it.each([
     ]);
     expect(shards('released').sort()).toEqual([0, 1, 2, 3]);
   },
-  60_000,
 );

@@ -51,12 +51,12 @@ beforeAll(async () => {
   const client = await TestClient.connect(stack.mosquitto.url, 'documented');
   await client.shakeHands();
   await api.untilConnection('documented', ({ state }) => state === 'online');
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 it('the OpenAPI document lists exactly the operations that exist, each with its own id', () => {
   expect([...operations.keys()].sort()).toEqual([

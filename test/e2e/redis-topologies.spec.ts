@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function startSystem(redisUrl: string): Promise<void> {
   mosquitto = await startMosquitto({ dir });
@@ -73,7 +73,7 @@ it('no message is lost and their order is kept while a slot moves to another mas
   // Messages are sent at least once: the one in flight may be repeated.
   expect(received.filter((id, i) => received.indexOf(id) === i)).toEqual(ids);
   client.vanish();
-}, 90_000);
+});
 
 it('everything that the replica has confirmed is kept if the master behind Sentinels is killed, and the system recovers', async () => {
   const sentinels = await startSentinels({ dir });
@@ -97,7 +97,7 @@ it('everything that the replica has confirmed is kept if the master behind Senti
   expect(received.filter((id, i) => received.indexOf(id) === i)).toEqual([...held, after]);
   back.vanish();
   await api.untilConnection('survivor', ({ state }) => state === 'offline');
-}, 90_000);
+});
 
 it('only the shards of a master that is full refuse new messages, and they accept them again when it has room', async () => {
   const cluster = await startRedisCluster({ dir });

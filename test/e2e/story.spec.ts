@@ -30,12 +30,12 @@ beforeAll(async () => {
   api = new Api(gateway.url);
   connector = new CloudConnector({ baseUrl: gateway.url });
   await api.untilBuilt();
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 describe.each([
   { name: 'MQTT 3.1.1', version: 4 as const },

@@ -35,13 +35,13 @@ beforeAll(async () => {
   await api.untilBuilt();
   fleet = startFleet({ dir, count: 2, mqttUrl });
   await api.untilConnection('device-0002', ({ state }) => state === 'online');
-}, 120_000);
+});
 
 afterAll(async () => {
   for (const { pid } of started) if (pid !== undefined) stop(pid);
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 function stop(pid: number): void {
   try {

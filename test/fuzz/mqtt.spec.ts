@@ -32,13 +32,13 @@ beforeAll(async () => {
   clients = await Promise.all(
     ids.map((clientId) => connectAsync(stack.mosquitto.url, { protocolVersion: 5, clientId })),
   );
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.endAsync(true)));
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 it(`the ingester takes ${COUNT} packets in, and its memory stays flat`, async () => {
   const memory: number[] = [];
@@ -55,7 +55,7 @@ it(`the ingester takes ${COUNT} packets in, and its memory stays flat`, async ()
   await drained();
   for (const part of [stack.gateway, stack.ingester, stack.dispatcher]) expect(part.running).toBe(true);
   // On a machine that was stalled, a lease may have to be taken again.
-  await waitUntil(ready, { what: 'the ingester is ready', timeoutMs: 60_000 });
+  await waitUntil(ready, { what: 'the ingester is ready' });
   const [early = NaN] = memory.slice(4);
   // The young generation alone may still grow by some 100 MiB.
   expect(memory.at(-1)).toBeLessThan(early * 1.3 + 120);
@@ -81,7 +81,7 @@ it('the registry agrees with the broker on every client afterwards', async () =>
         if (state === 'online' && !retained.has(id)) throw new Error(`${id} is online, and nothing is retained for it`);
       }
     },
-    { what: 'agreement', timeoutMs: 60_000 },
+    { what: 'agreement' },
   );
   expect(retained.size).toBeGreaterThan(CLIENTS / 2);
 });
@@ -127,6 +127,6 @@ async function drained(): Promise<void> {
       const depth = Number(/^cloud_connector_mailbox_depth (\d+)/m.exec(metrics)?.[1]);
       if (depth !== 0) throw new Error(`${depth} entries wait`);
     },
-    { what: 'empty mailboxes', timeoutMs: 60_000 },
+    { what: 'empty mailboxes' },
   );
 }

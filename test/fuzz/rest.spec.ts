@@ -32,12 +32,12 @@ beforeAll(async () => {
   for (const id of CLIENTS) await comeOnline(id);
   for (const id of GONE) await comeAndGo(id);
   await new Api(stack.gateway.url).untilBuilt();
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 it(`the gateway answers ${COUNT} requests as its document says, and none with an internal error`, async () => {
   const document = (await (await fetch(`${stack.gateway.url}/openapi.json`)).json()) as OpenApi;

@@ -22,4 +22,4 @@ it('lists, sends, waits and follows events', async () => {
   } finally {
     await system.stop();
   }
-}, 60_000);
+});

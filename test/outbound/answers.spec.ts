@@ -37,14 +37,14 @@ beforeAll(async () => {
   env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
   [gateway] = await Promise.all([startApp('api-gateway', { dir, env }), startApp('status-ingester', { dir, env })]);
   api = new Api(gateway.url);
-}, 60_000);
+});
 
 afterAll(async () => {
   store.disconnect();
   await stopAll();
   await contrary.stop();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 function dispatcher(brokerUrl: string): Promise<App> {
   return startApp('dispatcher', { dir, name: `dispatcher-${started++}`, env: { ...env, MQTT_URL: brokerUrl } });

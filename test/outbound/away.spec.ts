@@ -42,14 +42,14 @@ beforeAll(async () => {
     }),
   ]);
   api = new Api(gateway.url);
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const proxy of [toRedis, dispatcherToRedis, dispatcherToBroker]) proxy.heal();
   await stopAll();
   await Promise.all([toRedis, dispatcherToRedis, dispatcherToBroker].map((proxy) => proxy.stop()));
   rmSync(dir, { recursive: true });
-}, 60_000);
+});
 
 async function online(id: string): Promise<TestClient> {
   const client = await TestClient.connect(mosquitto.url, id);
@@ -108,11 +108,11 @@ describe.each(['cut', 'silence'] as const)('a gateway that cannot reach Redis (%
         if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
         return answer.body;
       },
-      { what: 'the gateway to accept the message', timeoutMs: 60_000 },
+      { what: 'the gateway to accept the message' },
     );
     await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
     client.vanish();
-  }, 60_000);
+  });
 });
 
 describe.each([
@@ -142,5 +142,5 @@ describe.each([
     expect(await queue.exists('cc:{queue}:wake-ups:failed', 'cc:{queue}:wake-ups:completed')).toBe(0);
     queue.disconnect();
     client.vanish();
-  }, 60_000);
+  });
 });

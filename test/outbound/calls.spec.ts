@@ -63,14 +63,14 @@ beforeAll(async () => {
     ids.map((id) => AnsweringDevice.connect(mosquitto.url, id, (messageId) => beforeAnswer(messageId))),
   );
   for (const id of ids) await gateway(0).untilConnection(id, ({ state }) => state === 'online');
-}, 60_000);
+});
 
 afterAll(async () => {
   store.disconnect();
   for (const { client } of devices) client.vanish();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 function gateway(which: 0 | 1): Api {
   return new Api(apps['api-gateway'][which].url);

@@ -39,7 +39,7 @@ beforeAll(async () => {
     played.catch(() => undefined);
     results.set(name, played);
   }
-}, 30_000);
+});
 
 afterAll(async () => {
   await redis.quit();
@@ -289,11 +289,7 @@ describe.each([
 ])('%s', (group, who, what) => {
   const names = scenarios.filter((one) => one.group === group).map(({ name }) => name);
 
-  it.each(names)(
-    `${who} %s ${what}`,
-    async (name) => {
-      await results.get(name);
-    },
-    60_000,
-  );
+  it.each(names)(`${who} %s ${what}`, async (name) => {
+    await results.get(name);
+  });
 });

@@ -58,16 +58,16 @@ beforeAll(async () => {
       const { body } = await api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
       if (body.online.total < CONNECTIONS) throw new Error(`${body.online.total} are online`);
     },
-    { what: 'all connections to be online', timeoutMs: 60_000 },
+    { what: 'all connections to be online' },
   );
-}, 90_000);
+});
 
 afterAll(async () => {
   store.disconnect();
   await subscriber.close();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Sends one message to each connection, in batches and in a partly random order. */
 async function sendRound(round: number): Promise<void> {
@@ -92,7 +92,7 @@ async function sendRoundDuring(round: number, inject: () => unknown): Promise<vo
     () => {
       if (subscriber.count < expected) throw new Error(`${subscriber.count} of ${expected} have arrived`);
     },
-    { what: `some messages of round ${round} to arrive`, timeoutMs: 60_000 },
+    { what: `some messages of round ${round} to arrive` },
   );
   await inject();
   await sending;
@@ -120,7 +120,7 @@ describe('dispatchers that are killed, frozen, stopped and started', () => {
         const distinct = ids.reduce((sum, id) => sum + new Set(subscriber.received.get(id)).size, 0);
         if (distinct < total) throw new Error(`${distinct} of ${total} have arrived`);
       },
-      { what: 'every message to arrive', timeoutMs: 60_000, everyMs: 200 },
+      { what: 'every message to arrive', everyMs: 200 },
     );
     await expectSent(faults.length);
     for (const [id, expected] of accepted) {
@@ -132,7 +132,7 @@ describe('dispatchers that are killed, frozen, stopped and started', () => {
     for (const [id, received] of subscriber.received) {
       expect([id, await publishedWithoutClaim(store, keys, shardOf(id, SHARDS), received)]).toEqual([id, []]);
     }
-  }, 120_000);
+  });
 });
 
 /** Waits until all messages of some connections have the status `sent`. */
@@ -143,7 +143,7 @@ async function expectSent(rounds: number): Promise<void> {
         const { body } = await api.call<{ data: { status: string }[] }>('GET', `/v1/connections/${id}/messages`);
         expect(body.data.map(({ status }) => status)).toEqual(Array.from({ length: rounds }, () => 'sent'));
       },
-      { what: `all messages of ${id} to be sent`, timeoutMs: 60_000 },
+      { what: `all messages of ${id} to be sent` },
     );
   }
 }

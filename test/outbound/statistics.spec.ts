@@ -17,7 +17,7 @@ beforeAll(async () => {
   redis = connectRedis(redisServer.url, { name: 'spec', whenAway: 'wait' }, quiet);
   stage = new Stage(redisServer, broker, 'statistics', redis);
   await stage.open();
-}, 30_000);
+});
 
 afterAll(async () => {
   await stage.close();

@@ -38,13 +38,13 @@ beforeAll(async () => {
     COMMAND_TIMEOUT: '100ms',
   });
   operations = await readOperations(gateway.management);
-}, 60_000);
+});
 
 afterAll(async () => {
   await issuer.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function readOperations(url: string): Promise<Operation[]> {
   const document = (await (await fetch(`${url}/openapi.json`)).json()) as {

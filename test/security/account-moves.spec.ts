@@ -41,13 +41,13 @@ beforeAll(async () => {
     startApp('dispatcher', { dir, env }),
   ]);
   [a, b, all] = [keyOfA, keyOfB, keyOfAll].map((key) => new Api(gateway.url, key)) as [Api, Api, Api];
-}, 60_000);
+});
 
 afterAll(async () => {
   await endpoint.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function connect(id: string): Promise<TestClient> {
   const client = await TestClient.connect(broker, id);
@@ -150,7 +150,7 @@ describe('held messages of the former account', () => {
     await expectOnlyOfB(moved);
     for (const listener of [listenerOfAll, listenerOfB]) listener.close();
     await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));
-  }, 90_000);
+  });
 
   it('fail if the new account is found when the client is offline again', async () => {
     const message = await heldOf('gone');
@@ -163,7 +163,7 @@ describe('held messages of the former account', () => {
     endpoint.moods.delete('gone');
     await untilFailed(message);
     expect((await b.connection('gone')).body.held_messages).toBe(0);
-  }, 60_000);
+  });
 });
 
 it('a request that waits for a held message is answered when its client moves, and the client cannot answer for its former account', async () => {
@@ -191,7 +191,7 @@ it('a request that waits for a held message is answered when its client moves, a
   expect(read.body).toMatchObject({ status: 'sent', answer: null });
   listener.close();
   await client.sayGoodbye();
-}, 30_000);
+});
 
 it('a message of the new account is accepted with an Idempotency-Key that the former account has used', async () => {
   const body = { directive: 'spec:update' };
@@ -220,4 +220,4 @@ it('a message of the new account is accepted with an Idempotency-Key that the fo
     'true',
   ]);
   await client.sayGoodbye();
-}, 30_000);
+});

@@ -60,13 +60,13 @@ beforeAll(async () => {
     expect(counts.map(({ body }) => body.total)).toEqual([6, 6]);
   });
   await all.untilBuilt();
-}, 120_000);
+});
 
 afterAll(async () => {
   await endpoint.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function connect(id: string): Promise<TestClient> {
   const client = await TestClient.connect(broker, id);
@@ -250,7 +250,7 @@ it('a client is registered and hidden while ACCOUNTS_URL fails, and shown to its
     await client.sayGoodbye();
   });
   await Promise.all(found);
-}, 60_000);
+});
 
 it('other clients are not delayed while ACCOUNTS_URL does not answer for a hundred', async () => {
   endpoint.moods.set('hang-', 'hangs');
@@ -262,7 +262,7 @@ it('other clients are not delayed while ACCOUNTS_URL does not answer for a hundr
   await all.untilConnection('unasked', ({ state }) => state === 'online');
   endpoint.moods.delete('hang-');
   await Promise.all([...clients, newcomer].map((client) => client.mqtt.endAsync(true)));
-}, 60_000);
+});
 
 it('a client that moves to another account takes its connection with it, and not its messages', async () => {
   const id = 'of-a-moves';
@@ -291,4 +291,4 @@ it('a client that moves to another account takes its connection with it, and not
   expect((await b.call('GET', `/v1/messages/${before.message_id}`)).status).toBe(404);
   const { body: listed } = await b.call<{ data: MessageView[] }>('GET', `/v1/connections/${id}/messages`);
   expect(listed.data).toEqual([]);
-}, 60_000);
+});

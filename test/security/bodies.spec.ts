@@ -32,12 +32,12 @@ beforeAll(async () => {
     await redis.zadd(keys.offline(shard, 'host', 'goodbye'), 0, `large-${i}`);
   }
   await redis.quit();
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 it.each([
   ['one key', 1],

@@ -37,13 +37,13 @@ beforeAll(async () => {
   const store = new Redis(redis.url);
   group = (await store.hget('cc:marker', 'share_group')) ?? '';
   store.disconnect();
-}, 60_000);
+});
 
 afterAll(async () => {
   await broker.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Publishes at QoS 1. @returns the reason code of the broker; `NOT_AUTHORIZED` is a refusal */
 async function reasonCodeOf(client: MqttClient, topic: string, payload: string, retain = false): Promise<number> {

@@ -25,12 +25,12 @@ beforeAll(async () => {
   api = new Api(stack.gateway.url);
   // A sweep during the flood would correct what the flood leaves behind: wait until the first one has ended.
   await api.untilBuilt();
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 function shake(client: TestClient, id: string): Promise<void> {
   const facts = { canonical_facts: { fqdn: client.id } };
@@ -96,7 +96,7 @@ it('the ingester throttles a flood, keeps dead letters of it, and ends with the 
   const { body } = await api.send(flooder.id, { directive: 'test:after' });
   await flooder.waitFor('a message', ({ message_id }) => message_id === body.message_id);
   for (const client of [flooder, ...others]) await client.sayGoodbye();
-}, 120_000);
+});
 
 it('the connection ends with the last handshake also if the ingester is killed during the flood', async () => {
   const flooder = await TestClient.connect(stack.mosquitto.url, 'flooder-2');
@@ -111,4 +111,4 @@ it('the connection ends with the last handshake also if the ingester is killed d
   await api.untilConnection(flooder.id, (it) => it.handshake_message_id === last);
   flooder.vanish();
   await api.untilConnection(flooder.id, ({ state }) => state === 'offline');
-}, 120_000);
+});

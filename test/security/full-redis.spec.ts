@@ -54,14 +54,14 @@ beforeAll(async () => {
     await client.sayGoodbye();
     await modest.untilConnection(id, ({ state }) => state === 'offline');
   }
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all(online.map((client) => client.mqtt.endAsync()));
   await redis.quit();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function used(): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
@@ -216,7 +216,7 @@ it('finished messages of one key are bounded, with their Idempotency-Keys, and t
   expect(answers.length).toBeLessThan(FINISHED_BYTES / 560);
   const again = await greedy.send('idle-1', { directive: 'test:full' }, { 'idempotency-key': 'job-399' });
   expect(again.body.message_id).toBe(finished.at(-1));
-}, 60_000);
+});
 
 it('one key fills its part of Redis and no more; other keys send, and devices come online', async () => {
   // The budgets follow `maxmemory` within a second.
@@ -230,7 +230,7 @@ it('one key fills its part of Redis and no more; other keys send, and devices co
   expect(await used()).toBeLessThan(0.85 * MAXMEMORY);
   expect((await send(modest, 'idle-1')).status).toBe(202);
   await comesOnline('device-beside-greedy');
-}, 40_000);
+});
 
 it('above MEMORY_HIGH_WATER new messages are refused, and everything else works', async () => {
   const held = await untilAccepted('idle-1');
@@ -245,7 +245,7 @@ it('above MEMORY_HIGH_WATER new messages are refused, and everything else works'
   await modest.untilStatus(toDeliver, 'sent');
   await emptyForeign();
   await untilAccepted('idle-1');
-}, 40_000);
+});
 
 it('at maxmemory devices come online and go offline, leases are kept, messages are cancelled and delivered, and everything recovers', async () => {
   const before = await lostLeases();
@@ -269,7 +269,7 @@ it('at maxmemory devices come online and go offline, leases are kept, messages a
   await untilAccepted('idle-1');
   expect(four.distinct.filter(({ message_id }) => message_id === waits)).toHaveLength(1);
   await untilEventsMayTake(maxmemory / 10 / SHARDS);
-}, 90_000);
+});
 
 it('the same works if one key without budgets fills Redis to MEMORY_HIGH_WATER and to maxmemory, until its messages expire', async () => {
   await redis.config('SET', 'maxmemory', MAXMEMORY);
@@ -299,4 +299,4 @@ it('the same works if one key without budgets fills Redis to MEMORY_HIGH_WATER a
 
   for (let shard = 0; shard < SHARDS; shard++) await expireAll.run(redis, { expiry: keys.expiry(shard) }, {});
   await modest.untilStatus(await untilAccepted('device-beside-a-full-key'), 'sent');
-}, 120_000);
+});

@@ -35,12 +35,12 @@ beforeAll(async () => {
       ADDRESS_RATE_LIMIT: `${PER_ADDRESS}`,
     }),
   ]);
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Sends `count` requests at the same time. `windows`: how many windows of a second they can have been counted in. */
 async function flood<Body>(

@@ -19,12 +19,12 @@ beforeAll(async () => {
     startGateway(dir, 'gateway', env),
     startApp('api-gateway', { dir, name: 'closed', env: { ...env, NODE_ENV: 'production' } }),
   ]);
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 const MANAGEMENT = ['/metrics', '/docs', '/docs/', '/docs/start.js', '/docs/swagger-ui-bundle.js', '/openapi.json'];
 

@@ -42,12 +42,12 @@ beforeAll(async () => {
   const started = await Promise.all(names.map((name) => startApp(name, { dir, env })));
   apps.push(...started);
   api = new Api(started[0]?.url ?? '');
-}, 60_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 /** Acts on a connection with the credentials of the apps, or with others. */
 async function asUser<T>(

@@ -15,7 +15,7 @@ const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-start-'));
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 const issuer = { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'b' };
 

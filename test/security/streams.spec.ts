@@ -25,13 +25,13 @@ beforeAll(async () => {
     EVENT_STREAMS_PER_KEY: '3',
     ...issuer.settings,
   });
-}, 60_000);
+});
 
 afterAll(async () => {
   await issuer.stop();
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 const open = (credentials: string): Promise<EventListener> =>
   EventListener.open(gateway.url, {}, undefined, credentials);

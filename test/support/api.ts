@@ -94,7 +94,7 @@ export class Api {
         if (status !== 200 || !fits(body)) throw new Error(`${id} is ${JSON.stringify(body)}`);
         return body;
       },
-      { what: `connection ${id}`, timeoutMs: 60_000 },
+      { what: `connection ${id}` },
     );
   }
 
@@ -108,7 +108,7 @@ export class Api {
         const { status, body } = await this.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
         if (status !== 200 || body.state !== 'ended' || body.complete !== true) throw new Error(JSON.stringify(body));
       },
-      { what: 'the registry to be built by the first sweep', timeoutMs: 60_000 },
+      { what: 'the registry to be built by the first sweep' },
     );
   }
 
@@ -120,7 +120,7 @@ export class Api {
         if (answer.status === 503) throw new Error(JSON.stringify(answer.body));
         return answer;
       },
-      { what: `the verification of ${id}`, timeoutMs: 60_000 },
+      { what: `the verification of ${id}` },
     );
   }
 
@@ -147,7 +147,7 @@ export class Api {
         if (!statuses.includes(body.status)) throw new Error(`message is ${JSON.stringify(body)}`);
         return body;
       },
-      { what: `message ${messageId} to be ${statuses.join(' or ')}`, timeoutMs: 60_000 },
+      { what: `message ${messageId} to be ${statuses.join(' or ')}` },
     );
   }
 }

@@ -48,7 +48,7 @@ export class EventListener extends EventText {
 
   /** Repeats `check` until it no longer throws. Gives up after 60 s; the error then names `what`. */
   async until(what: string, check: () => void): Promise<void> {
-    await waitUntil(check, { what, timeoutMs: 60_000 });
+    await waitUntil(check, { what });
   }
 
   /** Takes about so many bytes more, and then nothing until the next call: the socket fills up. */

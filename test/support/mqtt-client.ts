@@ -83,7 +83,7 @@ export class TestClient {
         const found = this.received.find(fits);
         return found === undefined ? Promise.reject(new Error(`${what} has not arrived`)) : Promise.resolve(found);
       },
-      { what: `${what} at ${this.id}`, timeoutMs: 60_000 },
+      { what: `${what} at ${this.id}` },
     );
   }
 }

@@ -90,7 +90,7 @@ export function freePort(): Promise<number> {
  * names `what` and carries the last failure of `check`.
  */
 export function eventually<T>(what: string, check: () => T | Promise<T>): Promise<T> {
-  return stack.waitUntil(check, { what, timeoutMs: 60_000, everyMs: 5 });
+  return stack.waitUntil(check, { what, everyMs: 5 });
 }
 
 /** Says nothing. */

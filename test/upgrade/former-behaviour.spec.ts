@@ -23,12 +23,12 @@ let played: Recording;
 beforeAll(async () => {
   played = await playFormerStory(dir);
   if (process.env['RECORD'] === 'yes') writeFileSync(FILE, `${JSON.stringify(played, undefined, 2)}\n`);
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 it('the same calls are made, and their responses have the same headers in common', () => {
   expect(played.calls.map(({ what }) => what)).toEqual(recorded.calls.map(({ what }) => what));

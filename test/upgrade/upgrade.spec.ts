@@ -53,12 +53,12 @@ beforeAll(async () => {
   await onRedis(standByAndMigrate);
   const [gateway] = await Promise.all([startApp('api-gateway', { dir, env }), startApp('dispatcher', { dir, env })]);
   api = new Api(gateway.url);
-}, 120_000);
+});
 
 afterAll(async () => {
   await stopAll();
   rmSync(dir, { recursive: true });
-}, 30_000);
+});
 
 async function onRedis<T>(act: (redis: ReturnType<typeof connectRedis>) => Promise<T>): Promise<T> {
   const redis = connectRedis(env['REDIS_URL'] ?? '', { name: 'spec', whenAway: 'wait' }, quiet);

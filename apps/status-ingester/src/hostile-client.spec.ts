@@ -197,5 +197,4 @@ it.each<[string, Partial<Rules>, boolean?]>([
     const clients = letters.map(([, [, , , letter = '']]) => (JSON.parse(letter) as DeadLetter).client_id);
     expect(clients).toContain(GOOD);
   },
-  120_000,
 );

@@ -8,9 +8,9 @@ import { openMqtt } from './mqtt-connection.js';
 import { Publisher } from './publisher.js';
 import { RetainedReader } from './retained-reader.js';
 
-/** A report of the uptime counts when it is 5 s younger than another one: that may take longer than `eventually` waits. */
+/** A report of the uptime counts when it is 5 s younger than another one: that takes seconds, so it looks less often than `eventually`. */
 function untilReported(check: () => void): Promise<void> {
-  return waitUntil(check, { what: 'an uptime to be reported', timeoutMs: 60_000 });
+  return waitUntil(check, { what: 'an uptime to be reported' });
 }
 
 const noListener = { uptime: () => undefined, dropped: () => undefined };
@@ -68,7 +68,7 @@ describe('a connection whose CONNECT the broker refuses', () => {
     const lines: string[] = [];
     const connection = open(createLogger('spec', 'warn', { write: (line: string) => void lines.push(line) }));
     await eventually('the broker refuses four CONNECTs', () => expect(broker.refused).toBeGreaterThan(3));
-    // `eventually` waits for 10 seconds at most, so that a second line may be there.
+    // On a slow machine a second line may be there.
     expect(lines.filter((line) => line.includes(`${name} error`)).length).toBeLessThanOrEqual(2);
     await connection.close();
   });

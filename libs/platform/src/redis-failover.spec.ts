@@ -69,7 +69,7 @@ function bulk(...words: string[]): string {
 
 beforeAll(async () => {
   master = await startRedis();
-}, 30_000);
+});
 
 beforeEach(async () => {
   sentinel = new Sentinel(Number(new URL(master.url).port));

@@ -25,7 +25,7 @@ function connect(whenAway: 'wait' | 'fail'): Redis {
 
 beforeAll(async () => {
   sentinels = await startSentinels();
-}, 30_000);
+});
 
 afterAll(async () => {
   await Promise.all(open.map(closeRedis));
@@ -51,7 +51,7 @@ it('a connection warns in the log while a Sentinel is down, and ioredis prints n
     { redis: 'spec-sentinel-down', message: 'sentinel connection error', err: { code: 'ECONNREFUSED' } },
   ]);
   jest.restoreAllMocks();
-}, 30_000);
+});
 
 it('connections through Sentinels find the master, and the new master after the old one was killed', async () => {
   const [wait, fail, blocked, subscriber] = [connect('wait'), connect('fail'), connect('wait'), connect('wait')];
@@ -87,4 +87,4 @@ it('connections through Sentinels find the master, and the new master after the 
     expect(await wait.publish('spec', 'a message')).toBe(1),
   );
   expect(await received.passed).toBe('a message');
-}, 30_000);
+});

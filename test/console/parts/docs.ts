@@ -28,5 +28,5 @@ export function docsTests(stage: Stage): void {
     await status.getByText('200').waitFor();
     expect(await list.locator('.request-url').textContent()).toContain(`${stage.url}/v1/connections`);
     expect(faults).toEqual([]);
-  }, 60_000);
+  });
 }

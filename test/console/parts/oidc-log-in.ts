@@ -32,7 +32,7 @@ export function logInTests(stage: Stage): void {
     expiring = await new Operator(stage.browser, gatewayUrl).visit('events?types=shard.moved');
     await atIssuer(expiring.page).click();
     await expiring.page.getByText('Live', { exact: true }).waitFor();
-  }, 90_000);
+  });
 
   afterAll(() => issuer.stop());
 

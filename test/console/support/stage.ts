@@ -66,7 +66,7 @@ export class Stage {
         const { body } = await this.api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
         expect(body.online.total).toBe(DEVICES);
       },
-      { what: 'all devices are online', timeoutMs: 60_000 },
+      { what: 'all devices are online' },
     );
   }
 

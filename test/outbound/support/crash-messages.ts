@@ -119,9 +119,9 @@ async function countedStatuses(stage: Stage): Promise<Record<string, number>> {
   return Object.fromEntries(counts.filter(([, count]) => count > 0));
 }
 
-/** Longer than `eventually` waits: a lost wake-up is repeated after 10 s, and a dispatcher's lock expires after some seconds. */
+/** Looks less often than `eventually`: a lost wake-up is repeated after 10 s, and a dispatcher's lock expires after some seconds. */
 export function untilTrue(what: string, check: () => Promise<void>): Promise<void> {
-  return waitUntil(check, { what, timeoutMs: 60_000 });
+  return waitUntil(check, { what });
 }
 
 /** Until each message has reached its last status, or a given one. */

@@ -192,7 +192,7 @@ it('a sweep that is requested runs while another waits for its next attempt', as
   for (const id of [first, second]) {
     await untilEnded(id);
   }
-}, 30_000);
+});
 
 it('a sweep runs again if the key space was lost during it, and the lost one does not count as swept', async () => {
   const looks = ['one', 'another', 'another', 'another'];
@@ -241,7 +241,7 @@ it('a sweep that is tried again while the broker is away emits one event', async
     expect(await types()).toEqual(['sweep.started', 'sweep.ended']);
   });
   await late.stop();
-}, 30_000);
+});
 
 it('a sweep that is requested does not wait for the one that follows an incomplete sweep', async () => {
   await maintenance.requestSweepLater('truncated', 3_600_000);

@@ -16,7 +16,7 @@ beforeAll(async () => {
     const some = Array.from({ length: 500 }, (_, j) => `in/client-${i + j}`);
     await Promise.all(some.map((topic) => device.publishAsync(topic, 'text', { qos: 1, retain: true })));
   }
-}, 60_000);
+});
 afterAll(async () => {
   await device.endAsync();
   await broker.stop();

@@ -35,7 +35,7 @@ it('a maintenance job that fails again and again keeps one stack trace', async (
   await maintenance.close();
   await Promise.all([redis.quit(), workerRedis.quit()]);
   await server.stop();
-}, 60_000);
+});
 
 it('the maintenance queue writes nothing to the console when Redis goes away', async () => {
   const server = await startRedis();
