@@ -122,13 +122,13 @@ export async function subscriptionRefused(trial) {
   trial.broker.holdFromStart = true;
   trial.start();
   const session = await trial.session();
+  trial.broker.holdFromStart = false;
   session.refusesSubscriptions = true;
   session.holding = false;
   session.release();
   await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
   const handshake = session.packets.map(textOf).find(isHandshake);
   trial.judge(rule, handshake === undefined, () => 'a handshake came, although nothing can reach the device');
-  trial.broker.holdFromStart = false;
   await trial.online(rule);
 }
 
@@ -138,12 +138,12 @@ export async function handshakeNotTaken(trial) {
   trial.broker.holdFromStart = true;
   trial.start();
   const session = await trial.session();
+  trial.broker.holdFromStart = false;
   session.refuses = (packet) => isHandshake(textOf(packet));
   session.holding = false;
   session.release();
   const { message } = await trial.handshake(session);
   await trial.expect(rule, 'the end of the connection', (signal) => session.end(signal), { session });
-  trial.broker.holdFromStart = false;
   const { handshakeId } = await trial.online(rule);
   trial.judge(rule, handshakeId !== message.message_id, () => 'the second handshake has the message_id of the first');
 }

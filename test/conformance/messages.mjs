@@ -145,7 +145,9 @@ export const notTaken = endsBeforePuback(
   'puback-error',
   async (trial, session, publish) => {
     const isSame = (/** @type {import('mqtt-packet').Packet} */ packet) =>
-      packet !== publish && textOf(packet).message_id === textOf(publish).message_id;
+      packet !== publish &&
+      isAnswer(textOf(packet)) &&
+      textOf(packet).in_response_to === textOf(publish).in_response_to;
     await trial.quiet(trial.times.quiet, (signal) => session.until(isSame, signal));
     if (session.packets.some(isSame)) trial.break('puback-error', 'the answer came again on the same connection');
     session.drop();

@@ -25,9 +25,9 @@ export function checkRanges(members: Readonly<Record<string, unknown>>, ranges: 
   }
 }
 
-/** The service ignores a wait that it does not understand. @throws RangeError */
+/** The service ignores a wait that it does not understand. Lists of preferences are left to it. @throws RangeError */
 export function checkWait(prefer: string | undefined): void {
-  if (prefer === undefined || !prefer.startsWith('wait') || /^wait=([1-9]|[1-5]\d|60)$/.test(prefer)) return;
+  if (prefer === undefined || !/^wait[^,;"]*$/.test(prefer) || /^wait=([1-9]|[1-5]\d|60)$/.test(prefer)) return;
   throw new RangeError(`prefer must be wait=N with a whole number of seconds from 1 to 60, not ${shown(prefer)}`);
 }
 

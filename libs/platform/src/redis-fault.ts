@@ -8,6 +8,8 @@ export interface RedisFault {
   readonly address: string;
   /** Why the connection is not open; undefined while it is, and before the first attempt has ended. */
   cause: string | undefined;
+  /** Of a Redis Cluster: the last error of each node that is part of it, by `host:port`. */
+  readonly ofNodes: Map<string, string>;
 }
 
 type Redis = RedisServer | Cluster;
@@ -15,11 +17,11 @@ type Redis = RedisServer | Cluster;
 const faults = new WeakMap<Redis, RedisFault>();
 
 export function watchFaults(redis: Redis, address: RedisAddress): RedisFault {
-  const fault: RedisFault = { address: addressText(address), cause: undefined };
+  const fault: RedisFault = { address: addressText(address), cause: undefined, ofNodes: new Map() };
   faults.set(redis, fault);
-  const failed = (error: unknown): void => void (fault.cause = causeOf(error));
-  redis.on('error', failed);
-  redis.on('node error', failed);
+  redis.on('error', (error: unknown) => (fault.cause = causeOf(error)));
+  redis.on('node error', (error: unknown, node: string) => fault.ofNodes.set(node, causeOf(error)));
+  redis.on('-node', ({ options: { host, port } }: RedisServer) => fault.ofNodes.delete(`${host}:${port}`));
   redis.on('ready', () => (fault.cause = undefined));
   redis.on('close', () => (fault.cause ??= 'the connection ended'));
   return fault;
@@ -27,7 +29,7 @@ export function watchFaults(redis: Redis, address: RedisAddress): RedisFault {
 
 /** @param redis a connection of `connectRedis` */
 export function faultOf(redis: Redis): RedisFault {
-  return faults.get(redis) ?? { address: 'REDIS_URL', cause: undefined };
+  return faults.get(redis) ?? { address: 'REDIS_URL', cause: undefined, ofNodes: new Map() };
 }
 
 /** As in `REDIS_URL`, without user names, passwords and the number of the database. */

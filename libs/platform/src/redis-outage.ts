@@ -8,10 +8,13 @@ const LATE = 'no answer within a second';
 
 /** @returns undefined if every master replies within a second, otherwise what is wrong, without user name and password */
 export async function redisOutage(redis: Redis): Promise<string | undefined> {
-  const { address, cause } = faultOf(redis);
+  const { address, cause, ofNodes } = faultOf(redis);
   if (redis.status !== 'ready') return unreachable('Redis', address, cause ?? 'no answer');
   const missing = unreachableMasters(redis);
-  if (missing.length > 0) return unreachable('a master of Redis', missing.join(', '), cause ?? 'no connection');
+  if (missing.length > 0) {
+    const causes = new Set(missing.map((master) => ofNodes.get(master) ?? 'no connection'));
+    return unreachable('a master of Redis', missing.join(', '), [...causes].join('; '));
+  }
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(unreachable('Redis', address, LATE)), 1000);
