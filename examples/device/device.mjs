@@ -410,9 +410,9 @@ export async function demoWork({ directive, payload }, progress, stopping) {
     case 'demo:ping':
       return { pong: payload ?? null };
     case 'demo:work': {
-      const steps = Math.min(100, Math.max(1, Math.trunc(Number(payload?.steps ?? 5)) || 1));
+      const steps = Math.min(100, Math.max(1, Math.trunc(Number(payload?.steps ?? 2)) || 1));
       for (let step = 1; step <= steps; step++) {
-        await sleep(200, undefined, { signal: stopping }).catch(() => {
+        await sleep(1000, undefined, { signal: stopping }).catch(() => {
           throw new Error('the device stops');
         });
         progress({ percent: Math.round((100 * step) / steps), details: `step ${step} of ${steps}` });
