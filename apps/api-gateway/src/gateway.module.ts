@@ -3,6 +3,7 @@ import {
   HealthController,
   HealthModule,
   Lifecycle,
+  LOGGER,
   MetricsController,
   ObservabilityModule,
   REDIS,
