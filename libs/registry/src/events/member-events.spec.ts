@@ -36,6 +36,7 @@ it('a member stays one although its event cannot be stored', async () => {
     redis,
     keys.gateways,
     'a/1',
+    60_000,
     memberEvents(redis, keys, 'gateway', quiet),
   );
   await members.heartbeat({ name: 'a' });
