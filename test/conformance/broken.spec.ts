@@ -117,7 +117,7 @@ const DEVICES: readonly Device[] = [
   },
   {
     faults: [
-      ['believes-late-errors', 'late-handshake-error', 'the program said goodbye'],
+      ['believes-late-errors', 'late-handshake-error', 'the program ended its connection before'],
       ['sent-without-offset', 'envelope', ': an offset is missing (Z or +02:00)'],
     ],
     played: 'late-handshake-error',
