@@ -35,8 +35,6 @@ export const SLOWEST = [
   'upgrade test/upgrade/upgrade.spec.ts',
   'unit libs/broker/src/broker-watch.spec.ts',
 ];
-/** Projects that start no app. They come last. */
-const WITHOUT_APPS = ['unit', 'contracts'];
 
 /** @typedef {import('./test-times.mjs').TestFile} TestFile */
 
@@ -62,6 +60,5 @@ function byRank(one, other) {
 function rank({ path, context: { config } }) {
   const project = config.displayName?.name ?? '';
   const at = SLOWEST.indexOf(`${project} ${relative(config.rootDir, path)}`);
-  if (at >= 0) return at;
-  return SLOWEST.length + (WITHOUT_APPS.includes(project) ? 1 : 0);
+  return at >= 0 ? at : SLOWEST.length;
 }

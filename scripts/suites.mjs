@@ -8,6 +8,9 @@ import { join } from 'node:path';
 /** Projects of jest.config.cjs that `npm test` leaves out; their specs are in the folder of test with that name. */
 export const SEPARATE = ['brokers'];
 
+/** Projects that start no app. Their specs mostly wait. */
+export const WITHOUT_APPS = ['unit', 'contracts'];
+
 /** npm scripts, which run at the same time. */
 export const CHECKS = ['lint', 'typecheck', 'boundaries'];
 
