@@ -24,6 +24,7 @@ import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import mqtt from 'mqtt';
 import { Pool } from 'undici';
+import { SetupError } from '../scripts/setup.mjs';
 import { startStack, waitUntil } from '../scripts/stack.mjs';
 import { inParallel, sendTo, untilOnline } from './devices.mjs';
 import { machine, metric, rssMiB } from './measure.mjs';
@@ -46,7 +47,7 @@ export async function run(args) {
   });
   const [connections, clients, each] = [Number(values.connections), Number(values.clients), Number(values.messages)];
   if (clients > connections)
-    throw new Error(`--clients ${clients} is more than --connections ${connections}: name fewer`);
+    throw new SetupError(`--clients ${clients} is more than --connections ${connections}: name fewer`);
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' };
   const stack = await startStack({ dir, env, sourceMaps: false });

@@ -20,7 +20,7 @@ export interface CallOptions {
   requestId?: string | undefined;
   /** The time limit of this call in milliseconds; by default that of the connector. */
   timeoutMs?: number | undefined;
-  /** Called with the headers of the response, unless it is an error: such as `Idempotency-Replayed`, or `Preference-Applied`. */
+  /** Called with the headers of the response once it has been read, unless it is an error: such as `Idempotency-Replayed`, or `Preference-Applied`. */
   onHeaders?: ((headers: Headers) => void) | undefined;
 }
 
@@ -64,8 +64,8 @@ export class Requester {
     let text: string;
     try {
       const response = await this.send(request, limit.signal, signal);
-      onHeaders?.(response.headers);
       text = await this.withTypedError(response.text(), signal);
+      onHeaders?.(response.headers);
     } finally {
       limit.end();
     }

@@ -75,7 +75,7 @@ function redisProblem(error: unknown, method?: string): Problem {
   const isRead = method === undefined || READS.has(method);
   const detail = isRead
     ? `${why}; ask again`
-    : `${why}; it is not known whether anything was changed: ask, then repeat the request`;
+    : `${why}; it is not known whether anything was changed: read what is there now before you repeat the request`;
   return new Problem('unavailable', detail, { retryAfterSeconds: 1 });
 }
 

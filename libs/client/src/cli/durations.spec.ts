@@ -1,4 +1,4 @@
-import { secondsOf } from './durations.js';
+import { millisecondsText, secondsOf } from './durations.js';
 import { beginOf, timeOf } from './since.js';
 
 it.each([
@@ -14,6 +14,17 @@ it.each([
   ['P1DT1S', 86_401],
 ])('%s is %i seconds', (text, seconds) => {
   expect(secondsOf(text)).toBe(seconds);
+});
+
+it.each([
+  [8.4, '8 ms'],
+  [999.6, '1 s'],
+  [1440, '1.4 s'],
+  [59_960, '1m0s'],
+  [125_000, '2m5s'],
+  [3_725_000, '1h2m'],
+])('%d ms is %s', (ms, text) => {
+  expect(millisecondsText(ms)).toBe(text);
 });
 
 it.each(['', 'soon', '-5m', '1.5', '5 m', '5m30', '30m1h', 'P', 'PT', 'P1M', 'PT1.5S', '5M', '1h foo', '9'.repeat(10)])(

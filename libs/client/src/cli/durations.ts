@@ -24,9 +24,9 @@ export function durationText(seconds: number): string {
 
 /** Milliseconds for people: `8 ms`, `1.4 s`, `2m5s`. */
 export function millisecondsText(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`;
-  const seconds = Math.floor(ms / 1000);
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${Math.round(ms / 100) / 10} s`;
+  const seconds = Math.round(ms / 1000);
   const [hours, minutes, left] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60];
   return hours > 0 ? `${hours}h${minutes}m` : `${minutes}m${left}s`;
 }
