@@ -13,7 +13,11 @@ it.each([
     away,
     'Redis cannot be reached, or does not answer in time; it is not known whether anything was changed: read what is there now before you repeat the request',
   ],
-  ['POST', full, 'Redis has no room; it is not known whether anything was changed: read what is there now before you repeat the request'],
+  [
+    'POST',
+    full,
+    'Redis has no room; it is not known whether anything was changed: read what is there now before you repeat the request',
+  ],
 ])('the problem of a %s names Redis, and speaks of changes only if there are any', (method, error, detail) => {
   expect(asProblem(error, method)).toMatchObject({ kind: 'unavailable', detail, more: { retryAfterSeconds: 1 } });
 });
