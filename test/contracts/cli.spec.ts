@@ -74,7 +74,7 @@ test.each(visible.map((spec) => [spec.path, spec] as const))(
       const line = example
         .replace('https://gateway.example.com', server.url)
         .replace('http://127.0.0.1:3000', server.url)
-        .replace('~/.gate', token)
+        .replace('~/token', token)
         .replace('messages.json', messages);
       // One message of that example is refused.
       const exit = path === 'messages send-many' ? 1 : 0;

@@ -73,7 +73,7 @@ export function toSseEvent(shard: number, { id, stream, at, text: stored, accoun
 /** The `gap` event: events of a shard may be missing. */
 export function gapText({ shard, streams, from, until }: EventGap): string {
   const details =
-    'earlier events of this shard are gone: read the present state of the connections and messages that you follow';
+    'earlier events of this shard are not there: they were removed, or the key space is newer. Read the present state of the connections and messages that you follow';
   const times = { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
   return lines('gap', JSON.stringify({ type: 'gap', at: new Date().toISOString(), shard, streams, ...times, details }));
 }

@@ -55,8 +55,8 @@ export const IncompleteReasonValue = z.enum(INCOMPLETE_REASONS).meta({
 export const SweepTriggerValue = z.enum(SWEEP_TRIGGERS).meta({
   id: 'SweepTrigger',
   description:
-    'Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and ' +
-    'what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. ' +
+    'Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker had no session of a lane, which is new, ' +
+    'or was lost with what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. ' +
     '`dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read ' +
     'everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it.',
 });

@@ -202,7 +202,7 @@ export const BODIES = {
         problem: {
           type: 'urn:cloud-connector:problem:unknown-connection',
           ...{ title: PROBLEMS['unknown-connection'].title, status: 404 },
-          detail: 'no client with the id "device-0002" has ever registered',
+          detail: 'no client with the id "device-0002" is known: it has never shaken hands, or it was forgotten',
         },
       },
     ],
@@ -280,7 +280,7 @@ const DETAILS: Readonly<Record<ProblemKind, string>> = {
   unauthenticated: 'the key is not known',
   forbidden: 'this needs the scope messages:write',
   'not-found': 'this is not served here',
-  'unknown-connection': 'no client with the id "device-0001" has ever registered',
+  'unknown-connection': 'no client with the id "device-0001" is known: it has never shaken hands, or it was forgotten',
   'unknown-message': `there is no message "${MESSAGE}", or it is no longer kept`,
   'method-not-allowed': 'this path has GET and DELETE',
   'request-timeout': 'the request did not arrive within 10 seconds',

@@ -76,10 +76,10 @@ const LastHour = z
   .object({
     from: timeOf('The beginning of the first of 60 minutes; the last one is not over yet.'),
     online: byMinute(count.nullable()).meta({
-      description: 'Connections that were online, by minute; null if nobody counted.',
+      description: 'Connections that were online, by minute, the last one now; null if nobody counted.',
     }),
     offline: byMinute(count.nullable()).meta({
-      description: 'Connections that were offline, by minute; null if nobody counted.',
+      description: 'Connections that were offline, by minute, the last one now; null if nobody counted.',
     }),
     messages: MessageCounts,
     latency: HourLatency,
@@ -120,7 +120,7 @@ export function toStatsBody({ at, connections, messages, whole }: Figures): Stat
             connections_in_flight: messages.connectionsInFlight ?? 0,
             connections_held: messages.connectionsHeld ?? 0,
           },
-    last_hour: whole === undefined ? null : toLastHour(at, whole),
+    last_hour: whole === undefined ? null : toLastHour(at, connections, whole),
   };
 }
 
@@ -131,12 +131,15 @@ export function withoutMessages({ at, connections }: StatsBody): StatsBody {
 
 function toLastHour(
   at: number,
+  now: Summary,
   { connectionCounts, messageCounts, sendingTimes }: WholeFigures,
 ): z.infer<typeof LastHour> {
   const minutes = sendingTimes.length;
   const totals = SENDING_TIMES_MS.map((_, i) => sendingTimes.reduce((sum, times) => sum + (times[i] ?? 0), 0));
   const online = (state: keyof Summary): (number | null)[] =>
-    connectionCounts.map((summary) => (summary === undefined ? null : summary[state].host + summary[state].proxy));
+    connectionCounts
+      .with(-1, now)
+      .map((counted) => (counted === undefined ? null : counted[state].host + counted[state].proxy));
   return {
     from: new Date((Math.floor(at / MINUTE_MS) - minutes + 1) * MINUTE_MS).toISOString(),
     online: online('online'),

@@ -989,11 +989,11 @@ export type LastHour = {
      */
     from: string;
     /**
-     * Connections that were online, by minute; null if nobody counted.
+     * Connections that were online, by minute, the last one now; null if nobody counted.
      */
     online: Array<number | null>;
     /**
-     * Connections that were offline, by minute; null if nobody counted.
+     * Connections that were offline, by minute, the last one now; null if nobody counted.
      */
     offline: Array<number | null>;
     messages: MessageCounts;
@@ -1767,7 +1767,7 @@ export type SweepStartedEvent = {
 export type SweepState = 'running' | 'ended';
 
 /**
- * Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it.
+ * Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker had no session of a lane, which is new, or was lost with what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it.
  */
 export type SweepTrigger = 'start' | 'session-lost' | 'broker-lost' | 'broker-restart' | 'dropped' | 'key-space' | 'truncated' | 'interval' | 'request';
 

@@ -49,13 +49,25 @@ export function Sweeps(): ReactNode {
   );
 }
 
+const WHY: Readonly<Record<string, string>> = {
+  start: 'an ingester began to read a lane',
+  'session-lost': 'the broker had no session of a lane: it is new, or was lost',
+  'broker-lost': 'a lane had lost its connection to the broker',
+  'broker-restart': 'the broker restarted',
+  dropped: 'the broker dropped messages',
+  'key-space': 'Redis may have lost data',
+  truncated: 'the sweep before could not read everything',
+  interval: 'the interval has passed',
+  request: 'somebody requested it',
+} satisfies Record<Sweep['trigger'], string>;
+
 function OneSweep({ sweep }: { sweep: Sweep }): ReactNode {
   const { state, complete, trigger, started_at: started, ended_at: ended, read, read_per_second: rate } = sweep;
   return (
     <Facts
       rows={[
         ['State', <SweepBadge key="state" state={state} complete={complete} reason={sweep.incomplete_reason} />],
-        ['Why', trigger],
+        ['Why', WHY[trigger] ?? trigger],
         ['Started', <Time key="started" at={started} both />],
         ['Ended', <Time key="ended" at={ended} both />],
         ['Read', `${read.toLocaleString()} handshakes, ${Math.round(rate).toLocaleString()} a second`],

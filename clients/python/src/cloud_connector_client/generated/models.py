@@ -796,10 +796,10 @@ class LastHour(Model):
     """The beginning of the first of 60 minutes; the last one is not over yet."""
 
     online: list[OnlineItem | None]
-    """Connections that were online, by minute; null if nobody counted."""
+    """Connections that were online, by minute, the last one now; null if nobody counted."""
 
     offline: list[OfflineItem | None]
-    """Connections that were offline, by minute; null if nobody counted."""
+    """Connections that were offline, by minute, the last one now; null if nobody counted."""
 
     messages: MessageCounts
 
@@ -1485,7 +1485,7 @@ class SweepState(OpenEnum):
 
 
 class SweepTrigger(OpenEnum):
-    """Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker lost the session of a lane, and what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it."""
+    """Why a sweep was started. `start`: an ingester began to read a lane. `session-lost`: the broker had no session of a lane, which is new, or was lost with what waited in it. `broker-lost`: a lane lost its connection to the broker for a while. `broker-restart`: the broker restarted. `dropped`: the broker dropped messages. `key-space`: Redis may have lost data. `truncated`: the sweep before could not read everything. `interval`: `SWEEP_INTERVAL` has passed. `request`: a caller requested it."""
 
     START = "start"
     SESSION_LOST = "session-lost"

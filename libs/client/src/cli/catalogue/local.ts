@@ -33,7 +33,7 @@ export const PROFILES: readonly CommandSpec[] = [
       'It takes --url, --token-file if the gateway requires credentials, and --profile with the name, default without it. The ' +
       'profile has the path of the file, never the key. It is the current profile then. Options and the environment win over it.',
     examples: [
-      'login --url https://gateway.example.com --token-file ~/.gate',
+      'login --url https://gateway.example.com --token-file ~/token',
       'login --url http://127.0.0.1:3000 --profile local',
     ],
     operations: ['whoami'],
