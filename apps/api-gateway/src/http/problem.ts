@@ -83,7 +83,10 @@ export class Problem extends Error {
 }
 
 export function unknownConnection(clientId: string): Problem {
-  return new Problem('unknown-connection', `no client with the id "${clientId}" is known: it has never shaken hands, or it was forgotten`);
+  return new Problem(
+    'unknown-connection',
+    `no client with the id "${clientId}" is known: it has never shaken hands, or it was forgotten`,
+  );
 }
 
 /** `detail`: what is wrong with the value of the header. */

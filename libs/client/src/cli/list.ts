@@ -104,7 +104,9 @@ function showAll<Item>(view: ListView<Item>, out: Output): (items: Item[], hasMo
     if (!out.onTerminal && text === shown) return;
     const before = out.onTerminal || shown === '' ? [] : [''];
     shown = text;
-    const note = out.onTerminal ? [out.styled('dim', 'It is read again after each event about them. Ctrl-C ends it.')] : [];
+    const note = out.onTerminal
+      ? [out.styled('dim', 'It is read again after each event about them. Ctrl-C ends it.')]
+      : [];
     await out.screen([...before, ...visible, ...more, ...note]);
   };
 }
