@@ -49,6 +49,8 @@ const base = {
 module.exports = {
   // Long, for a busy machine: what a test waits for has a time limit of its own, which is shorter.
   testTimeout: 120_000,
+  // Even a single worker is a process of its own, and a new one takes its place when it has grown.
+  workerIdleMemoryLimit: '1GB',
   projects: [
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...base, displayName: 'contracts', testMatch: ['<rootDir>/test/contracts/**/*.spec.ts'] },

@@ -55,8 +55,7 @@ async function runSpecs() {
   const systems = join(folder, 'systems');
   const waiting = join(folder, 'waiting');
   try {
-    // A limit of its memory gives even a single worker a process of its own.
-    const one = ['--maxWorkers', '1', '--workerIdleMemoryLimit', '1GB', '--selectProjects', ...WITHOUT_APPS];
+    const one = ['--maxWorkers', '1', '--selectProjects', ...WITHOUT_APPS];
     const beside = outputOf('npx', jest(one), { TEST_TIMES: waiting });
     const two = ['--maxWorkers', '2', '--ignoreProjects', ...SEPARATE, ...WITHOUT_APPS];
     // Only these scenarios of the cluster run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
