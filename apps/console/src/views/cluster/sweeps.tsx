@@ -42,6 +42,7 @@ export function Sweeps(): ReactNode {
         )
       }
     >
+      {data === undefined && error === null && <Empty title="Loading …" />}
       {isNone && <Empty title="There was no sweep yet" />}
       {error !== null && !isNone && <Failure error={error} />}
       {data !== undefined && <OneSweep sweep={data} />}

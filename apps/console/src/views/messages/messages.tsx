@@ -89,7 +89,7 @@ export function Messages(): ReactNode {
             data !== undefined && (
               <span className={styles.foot}>
                 {rows.length.toLocaleString()} found
-                {typeof lookedAt === 'number' && `, ${lookedAt.toLocaleString()} looked at`}
+                {typeof lookedAt === 'number' && `, ${lookedAt.toLocaleString()} entries of lists looked at`}
                 {hasNextPage && (
                   <Button small disabled={isFetching} onClick={more}>
                     Look further
