@@ -32,11 +32,15 @@ enum {
   REMEMBER_S = 600,             /* "message": an answer is remembered until its message has expired, and so much longer. */
   LONGEST_LIFE_S = 30 * 86400,  /* How long a message of release 0.1.0 may live, which does not say when it expires. */
   MAX_ANSWERS = 1000,           /* With more answers than this, the device forgets the oldest. */
+  NO_SUBSCRIBERS = 0x10,        /* "Connecting": an answer that nobody got is sent again after so long, */
+  FIRST_REPEAT_S = 1,
+  LONGEST_REPEAT_S = 60,        /* twice as long each time. */
   ANSWER_S = 20,                /* How long it waits for CONNACK and SUBACK, */
   GOODBYE_S = 10,               /* a goodbye for its PUBACKs, */
   WORK_S = 10,                  /* and the end of the program for work that waits. */
   MAX_WAITING = 1000,           /* With more messages than this that wait for their work, the device refuses others. */
   LOOP_MS = 100,
+  TO_REPEAT = -1,
 };
 
 typedef struct { char text[37]; } Uuid;
@@ -55,6 +59,8 @@ static struct {
   int losses;                   /* connections in a row that ended soon */
   double back_at;               /* when to come back, once the service has asked the device to leave; 0 if it has not */
   bool has_left;                /* this connection has its goodbye */
+  double repeat_at, repeat_pause; /* when the answers that nobody got are sent again, and the next pause */
+  int handshake_packet;
   Uuid handshake_id;            /* empty before the handshake of this connection */
 } device;
 static volatile sig_atomic_t stopping = 0;
@@ -139,13 +145,13 @@ static char *envelope(const char *type, const char *message_id, const char *in_r
   return text;
 }
 
-/* Publishes at QoS 1, but nothing after a goodbye. @returns the packet id */
+/* Publishes at QoS 1, but nothing after a goodbye, and nothing without a connection. @returns the packet id */
 static int publish(struct mosquitto *client, const char *text, bool retain) {
   int packet_id = 0;
   if (device.has_left) return packet_id;
   int result = mosquitto_publish(client, &packet_id, device.in_topic, (int)strlen(text), text, 1, retain);
   if (result == MOSQ_ERR_SUCCESS) device.in_flight++;
-  else say("publish: %s", mosquitto_strerror(result));
+  else if (result != MOSQ_ERR_NO_CONN) say("publish: %s", mosquitto_strerror(result));
   return packet_id;
 }
 
@@ -167,6 +173,26 @@ static void say_goodbye(struct mosquitto *client) {
   say("disconnected");
 }
 
+/* `"unsent": true`, an answer without a PUBACK, or that nobody got: it is sent again after the next handshake, also by the next program.
+ * The service takes an answer that comes twice once. In memory, its `valueint` is the packet id, or TO_REPEAT. */
+static cJSON *unsent_of(const cJSON *entry) { return cJSON_GetObjectItemCaseSensitive(entry, "unsent"); }
+static bool is_unsent(const cJSON *entry) { return cJSON_IsTrue(unsent_of(entry)); }
+static double until_of(const cJSON *entry) { return cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(entry, "until")); }
+
+static void publish_answer(struct mosquitto *client, cJSON *entry) {
+  cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
+  cJSON_AddTrueToObject(entry, "unsent")->valueint = publish(client, text_of(entry, "answer"), false);
+}
+
+/* "Connecting": an answer that nobody got is sent again after a pause. */
+static void repeat_answers(struct mosquitto *client) {
+  if (seconds_of(CLOCK_MONOTONIC) < device.repeat_at) return;
+  device.repeat_at = INFINITY;
+  cJSON *entry;
+  cJSON_ArrayForEach(entry, device.answers)
+    if (is_unsent(entry) && unsent_of(entry)->valueint == TO_REPEAT && until_of(entry) > seconds_of(CLOCK_REALTIME)) publish_answer(client, entry);
+}
+
 /* For work that lasts long: waits for a time, which may be 0, sends what was published, and takes what comes. If the service asks the
  * device to disconnect, it does so, and the work goes on. Returns false when the device has to stop: then the work should end. */
 static bool keep_alive(struct mosquitto *client, double seconds) {
@@ -174,6 +200,7 @@ static bool keep_alive(struct mosquitto *client, double seconds) {
   do {
     int ms = seconds > 0 ? LOOP_MS : 0;
     if (mosquitto_loop(client, ms, 1) != MOSQ_ERR_SUCCESS) usleep((useconds_t)ms * 1000); /* The connection is lost. */
+    repeat_answers(client);
     if (device.back_at > 0) say_goodbye(client);
   } while (!stopping && seconds_of(CLOCK_MONOTONIC) < end);
   return !stopping;
@@ -204,17 +231,13 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
   return NULL;
 }
 
-/* `"unsent": true`, an answer without a PUBACK: it is sent again after the next handshake, also by the next program. The service takes
- * an answer that comes twice once. In memory, its `valueint` is the packet id. */
-static bool is_unsent(const cJSON *entry) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "unsent")); }
 
 /* Takes away the answers whose time is over, and the oldest if there are too many. */
 static void forget_old(void) {
   for (int i = cJSON_GetArraySize(device.answers) - 1; i >= 0; i--) {
     const cJSON *entry = cJSON_GetArrayItem(device.answers, i);
-    const cJSON *until = cJSON_GetObjectItemCaseSensitive(entry, "until");
     /* A clock that jumps must not take away what was not sent. */
-    if (!is_unsent(entry) && cJSON_GetNumberValue(until) < seconds_of(CLOCK_REALTIME)) cJSON_DeleteItemFromArray(device.answers, i);
+    if (!is_unsent(entry) && until_of(entry) < seconds_of(CLOCK_REALTIME)) cJSON_DeleteItemFromArray(device.answers, i);
   }
   while (cJSON_GetArraySize(device.answers) > MAX_ANSWERS) cJSON_DeleteItemFromArray(device.answers, 0);
 }
@@ -258,11 +281,6 @@ static void load_answers(void) {
 static double remember_until(const cJSON *message) {
   double life = parse_time(text_of(message, "expires")) - parse_time(text_of(message, "sent"));
   return seconds_of(CLOCK_REALTIME) + (isnan(life) ? LONGEST_LIFE_S : fmax(0, life)) + REMEMBER_S;
-}
-
-static void publish_answer(struct mosquitto *client, cJSON *entry) {
-  cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
-  cJSON_AddTrueToObject(entry, "unsent")->valueint = publish(client, text_of(entry, "answer"), false);
 }
 
 /* The element whose `member` is the id; NULL if there is none. */
@@ -310,20 +328,31 @@ static void receive_message(struct mosquitto *client, cJSON *message) {
 static void work(struct mosquitto *client) {
   const cJSON *message = cJSON_GetArrayItem(device.waiting, 0);
   if (message == NULL) return;
-  char error[300];
+  char error[1000];
   const char *directive = text_of(message, "directive");
   say("message %s", directive == NULL ? "without a directive" : directive);
   answer(client, message, perform(client, message, error, sizeof error), error);
   cJSON_DeleteItemFromArray(device.waiting, 0);
 }
 
-static void on_publish(struct mosquitto *client, void *data, int packet_id) {
-  (void)client, (void)data;
+/* "Connecting": with an error, an answer is sent again after the next handshake; if nobody got it, after a pause too. */
+static void on_publish(struct mosquitto *client, void *data, int packet_id, int reason, const mosquitto_property *properties) {
+  (void)client, (void)data, (void)properties;
   cJSON *entry;
+  double now = seconds_of(CLOCK_MONOTONIC);
   device.in_flight--;
-  cJSON_ArrayForEach(entry, device.answers)
-    if (is_unsent(entry) && cJSON_GetObjectItemCaseSensitive(entry, "unsent")->valueint == packet_id)
-      cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
+  if (reason >= 0x80) say("the broker refuses a message: %s", mosquitto_reason_string(reason));
+  if (reason >= 0x80 && packet_id == device.handshake_packet) device.back_at = now;
+  cJSON_ArrayForEach(entry, device.answers) if (is_unsent(entry) && unsent_of(entry)->valueint == packet_id) break;
+  if (entry == NULL) return;
+  unsent_of(entry)->valueint = reason == NO_SUBSCRIBERS ? TO_REPEAT : 0;
+  if (reason == NO_SUBSCRIBERS && isinf(device.repeat_at)) {
+    device.repeat_at = now + device.repeat_pause;
+    device.repeat_pause = fmin(LONGEST_REPEAT_S, 2 * device.repeat_pause);
+  }
+  if (reason >= 0x80 || reason == NO_SUBSCRIBERS) return;
+  device.repeat_pause = FIRST_REPEAT_S;
+  cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
 }
 
 /* "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake. */
@@ -332,7 +361,7 @@ static void on_connect(struct mosquitto *client, void *data, int result) {
   if (result == 0) {
     device.connected_at = seconds_of(CLOCK_MONOTONIC);
     mosquitto_subscribe(client, NULL, device.out_topic, 1);
-  } else say("the broker refuses the connection: %s", mosquitto_connack_string(result));
+  } else say("the broker refuses the connection: %s", mosquitto_reason_string(result));
 }
 
 static void on_subscribe(struct mosquitto *client, void *data, int packet_id, int count, const int *granted) {
@@ -348,7 +377,9 @@ static void on_subscribe(struct mosquitto *client, void *data, int packet_id, in
   snprintf(name, sizeof name, "%s.example.com", device.id);
   cJSON *payload = cJSON_CreateObject();
   cJSON_AddStringToObject(cJSON_AddObjectToObject(payload, "canonical_facts"), "fqdn", name);
-  publish_and_free(client, envelope("host-handshake", device.handshake_id.text, NULL, payload), true);
+  char *handshake = envelope("host-handshake", device.handshake_id.text, NULL, payload);
+  device.handshake_packet = publish(client, handshake, true);
+  free(handshake);
   cJSON *entry;
   cJSON_ArrayForEach(entry, device.answers) if (is_unsent(entry)) publish_answer(client, entry);
   say("connected");
@@ -387,9 +418,12 @@ static void connect_once(void) {
   struct mosquitto *client = mosquitto_new(device.id, true, NULL);
   char *will = envelope("offline", new_uuid().text, NULL, NULL);
   device.in_flight = 0;
+  device.repeat_at = INFINITY;
+  device.repeat_pause = FIRST_REPEAT_S;
   device.has_left = false;
   device.handshake_id.text[0] = '\0';
   if (client == NULL) fail("mosquitto_new");
+  mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   /* The broker publishes it if this device vanishes; it replaces the retained handshake. */
   mosquitto_will_set(client, device.in_topic, (int)strlen(will), will, 1, true);
   free(will);
@@ -399,12 +433,13 @@ static void connect_once(void) {
   mosquitto_connect_callback_set(client, on_connect);
   mosquitto_subscribe_callback_set(client, on_subscribe);
   mosquitto_message_callback_set(client, on_message);
-  mosquitto_publish_callback_set(client, on_publish);
+  mosquitto_publish_v5_callback_set(client, on_publish);
   int result = mosquitto_connect(client, device.host, device.port, KEEP_ALIVE_S);
   double end = seconds_of(CLOCK_MONOTONIC) + ANSWER_S;
   while (result == MOSQ_ERR_SUCCESS && !stopping && device.back_at == 0) {
     if (*device.handshake_id.text == '\0' && seconds_of(CLOCK_MONOTONIC) > end) break;
     result = mosquitto_loop(client, cJSON_GetArraySize(device.waiting) > 0 ? 0 : LOOP_MS, 1);
+    repeat_answers(client);
     if (result == MOSQ_ERR_SUCCESS && *device.handshake_id.text != '\0') work(client);
   }
   if (result == MOSQ_ERR_SUCCESS) {

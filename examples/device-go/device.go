@@ -40,6 +40,10 @@ const (
 	healthyAfter = time.Minute
 	// After a refused handshake and a forced disconnect the device stays away at least so long.
 	shortestPause = time.Second
+	// "Connecting": an answer that nobody got (PUBACK 0x10) is sent again after so long, twice as long each time.
+	noSubscribers = 0x10
+	firstRepeat   = time.Second
+	longestRepeat = time.Minute
 	// How many messages the broker sends before the first of them has its PUBACK.
 	receiveMaximum = 100
 	// How long it waits for an acknowledgement, a goodbye for all of them, and the end of the program for work.
@@ -213,7 +217,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	handshakeID, handshake := envelope("host-handshake", nil, map[string]any{
 		"canonical_facts": map[string]any{"fqdn": d.id + ".example.com", "ip_addresses": []string{"192.0.2.1"}},
 	})
-	if err := d.publish(context.Background(), client, handshake, true); err != nil {
+	if _, err := d.publish(context.Background(), client, handshake, true); err != nil {
 		return 0, errors.Join(err, disconnect(client))
 	}
 	d.handshakeID = handshakeID
@@ -224,7 +228,7 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	d.handover.Unlock()
 	defer d.online.Store(nil)
 	for _, answer := range unsent {
-		d.sendAnswer(client, answer)
+		d.sendAnswer(client, answer, firstRepeat)
 	}
 	for {
 		select {
@@ -242,10 +246,10 @@ func (d *device) connectOnce(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// publish waits for the PUBACK. A PUBACK with an error is an error.
-func (d *device) publish(ctx context.Context, client *paho.Client, text []byte, retain bool) error {
-	_, err := client.Publish(ctx, &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
-	return err
+// publish waits for the PUBACK. A PUBACK with an error is an error; `received` is false if nobody got the message.
+func (d *device) publish(ctx context.Context, client *paho.Client, text []byte, retain bool) (received bool, err error) {
+	response, err := client.Publish(ctx, &paho.Publish{Topic: d.inTopic, Payload: text, QoS: 1, Retain: retain})
+	return response == nil || response.ReasonCode != noSubscribers, err
 }
 
 // request is a message of the service, and how to acknowledge it.
@@ -325,14 +329,14 @@ func (d *device) handle(one request, answer func() string) {
 	}
 	client := d.online.Load()
 	d.handover.Unlock()
-	d.sendAnswer(client, found)
+	d.sendAnswer(client, found, firstRepeat)
 }
 
 func (d *device) answerTo(ctx context.Context, request message) string {
 	payload, err := perform(ctx, request, func(percent int, details string) {
 		_, text := envelope("message-progress", &request.MessageID, map[string]any{"percent": percent, "details": details})
 		if client := d.online.Load(); client != nil {
-			if err := d.publish(context.Background(), client, text, false); err != nil {
+			if _, err := d.publish(context.Background(), client, text, false); err != nil {
 				log.Printf("progress: %v", err)
 			}
 		}
@@ -349,16 +353,21 @@ func errorAnswer(messageID, details string) string {
 	return string(text)
 }
 
-// sendAnswer: what has no PUBACK, or one with an error, is sent again after the next handshake.
-func (d *device) sendAnswer(client *paho.Client, answer entry) {
-	if client == nil {
+// sendAnswer: what has no PUBACK, or one with an error, is sent again after the next handshake; what nobody got, after the pause too.
+func (d *device) sendAnswer(client *paho.Client, answer entry, pause time.Duration) {
+	if client == nil || client != d.online.Load() {
 		return
 	}
-	if err := d.publish(context.Background(), client, []byte(answer.Answer), false); err != nil {
+	received, err := d.publish(context.Background(), client, []byte(answer.Answer), false)
+	if err != nil {
 		log.Printf("answer: %v", err)
 		return
 	}
-	d.answers.mark(answer.ID, false)
+	if received {
+		d.answers.mark(answer.ID, false)
+	} else if answer.Until > unixSeconds(time.Now()) {
+		time.AfterFunc(pause, func() { d.sendAnswer(client, answer, min(2*pause, longestRepeat)) })
+	}
 }
 
 // sayGoodbye ("What a client must do", 6) publishes `offline`, then the empty retained message, each with its PUBACK; then DISCONNECT.
@@ -367,9 +376,9 @@ func (d *device) sayGoodbye(client *paho.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
 	defer cancel()
 	_, offline := envelope("offline", nil, nil)
-	err := d.publish(ctx, client, offline, false)
+	_, err := d.publish(ctx, client, offline, false)
 	if err == nil {
-		err = d.publish(ctx, client, nil, true)
+		_, err = d.publish(ctx, client, nil, true)
 	}
 	log.Print("disconnected")
 	return errors.Join(err, disconnect(client))

@@ -52,6 +52,10 @@ LONGEST_LIFE_S = 30 * 86400
 MAX_ANSWERS = 1000
 # With more messages than this that wait for their work, the device refuses others.
 MAX_WAITING = 1000
+# "Connecting": an answer that nobody got (PUBACK 0x10) is sent again after so long, twice as long each time, up to the longest.
+NO_SUBSCRIBERS = 0x10
+FIRST_REPEAT_S = 1
+LONGEST_REPEAT_S = 60
 # How long it waits for CONNACK and SUBACK, a goodbye for its PUBACKs, and the end of the program for work.
 ANSWER_S = 20
 GOODBYE_S = 10
@@ -147,6 +151,9 @@ class Answers:
 
     def get(self, message_id):
         return self.entries[message_id]["answer"] if message_id in self.entries else None
+
+    def until(self, message_id):
+        return self.entries[message_id]["until"] if message_id in self.entries else 0
 
     def put(self, message_id, until, answer):
         self.entries[message_id] = {"id": message_id, "until": until, "answer": answer, "unsent": True}
@@ -252,6 +259,10 @@ class Device:
         self.wait = None
         # What this connection has published and the broker has not acknowledged, by packet id.
         self.in_flight = {}
+        # The ids of the messages whose answers nobody got, when they are sent again, and the next pause.
+        self.repeats = set()
+        self.repeat_at = 0
+        self.repeat_pause = FIRST_REPEAT_S
 
     def run(self):
         while not self.stopping.is_set():
@@ -296,6 +307,7 @@ class Device:
         """Returns when the connection has ended. Each connection has a client of its own: paho would repeat publishes of the last one."""
         self.client = self.new_client()
         self.in_flight = {}
+        self.repeats = set()
         self.handshake_id = None
         self.client.connect(self.url.hostname, self.url.port or (8883 if self.is_tls() else 1883), KEEP_ALIVE_S)
         # A PUBACK and an answer are small, and must not wait for each other.
@@ -365,11 +377,22 @@ class Device:
     def on_puback(self, _client, _userdata, packet_id, reason=None, *_):
         """ "Connecting": with an error, an answer is sent again after the next handshake."""
         key = self.in_flight.pop(packet_id, None)
-        if reason is None or reason.value < 128:
+        code = 0 if reason is None else reason.value
+        if code == NO_SUBSCRIBERS and self.answers.get(key) is not None:
+            return self.repeat_later(key)
+        if code < 128:
+            self.repeat_pause = FIRST_REPEAT_S
             return self.answers.mark(key, unsent=False)
         self.log(f"the broker refuses a message: {reason}")
         if key == self.handshake_id:
             self.wait = 0
+
+    def repeat_later(self, message_id):
+        """ "Connecting": nobody got the answer."""
+        if not self.repeats:
+            self.repeat_at = time.monotonic() + self.repeat_pause
+            self.repeat_pause = min(LONGEST_REPEAT_S, 2 * self.repeat_pause)
+        self.repeats.add(message_id)
 
     # "What a client must do", 2 and 3: subscribe, wait for the SUBACK, then publish the handshake.
     def on_connect(self, client, _userdata, _flags, reason, *_):
@@ -440,6 +463,11 @@ class Device:
                 self.finish(message, text)
             elif self.handshake_id is not None:
                 self.publish(text)
+        if self.repeats and time.monotonic() > self.repeat_at:
+            again, self.repeats = self.repeats, set()
+            for message_id in again:
+                if self.answers.until(message_id) > time.time():
+                    self.publish_answer(message_id)
 
     def say_goodbye(self):
         """ "What a client must do", 6: `offline`, then the empty retained message; all PUBACKs; then DISCONNECT."""

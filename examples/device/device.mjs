@@ -25,6 +25,10 @@ const LONGEST_LIFE_MS = 30 * 86_400_000;
 /** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
+/** PUBACK: nobody got it. An answer is sent again after a pause, which doubles each time. */
+const NO_SUBSCRIBERS = 0x10;
+const FIRST_REPEAT_MS = 1000;
+const LONGEST_REPEAT_MS = 60_000;
 /** How long it waits for CONNACK and SUBACK, a goodbye for its PUBACKs, and the end of the program for work. */
 const ANSWER_MS = 20_000;
 const GOODBYE_MS = 10_000;
@@ -59,6 +63,8 @@ export class Device {
   /** Connections in a row that ended soon. */
   #losses = 0;
   #stopping = new AbortController();
+  /** Packets of which the PUBACK says so: MQTT.js keeps that to itself. @type {Set<number | undefined>} */
+  #withoutSubscribers = new Set();
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
 
@@ -116,6 +122,10 @@ export class Device {
         if (this.client.connected)
           this.#disconnectFor(0).catch((failure) => this.log(`disconnect: ${failure.message}`));
       });
+    });
+    this.client.on('packetreceive', ({ cmd, messageId, reasonCode }) => {
+      if (cmd === 'puback')
+        this.#withoutSubscribers[reasonCode === NO_SUBSCRIBERS ? 'add' : 'delete'](messageId);
     });
     this.client.on('message', (_topic, data) => {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
@@ -248,16 +258,27 @@ export class Device {
   }
 
   /** @param {Remembered} remembered */
-  async #send(remembered) {
+  async #send(remembered, pauseMs = FIRST_REPEAT_MS) {
     remembered.unsent = true;
     if (this.#handshakeId === '') return;
     try {
-      await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
-      delete remembered.unsent;
+      const packet = await this.client.publishAsync(this.inTopic, await remembered.answer, { qos: 1 });
+      if (this.#withoutSubscribers.delete(packet?.messageId)) this.#sendLater(remembered, pauseMs);
+      else delete remembered.unsent;
     } catch (error) {
       // No PUBACK, or one with an error.
       this.log(`answer: ${wordsOf(error)}`);
     }
+  }
+
+  /** Only on this connection: the next one sends all that is unsent. @param {Remembered} remembered @param {number} pauseMs */
+  #sendLater(remembered, pauseMs) {
+    const handshakeId = this.#handshakeId;
+    const send = () => {
+      if (this.#handshakeId === handshakeId && remembered.until > Date.now())
+        void this.#send(remembered, Math.min(2 * pauseMs, LONGEST_REPEAT_MS));
+    };
+    setTimeout(send, pauseMs).unref();
   }
 
   /** @param {any} message @returns {Promise<string>} the answer */

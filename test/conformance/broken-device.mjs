@@ -64,6 +64,15 @@ function withReceived(type, change) {
   };
 }
 
+/** Changes the PUBACKs that come. @param {(packet: any, client: any) => void} change */
+function withPubacks(change) {
+  const { emit } = client;
+  client.emit = function (/** @type {any} */ event, /** @type {any[]} */ ...args) {
+    if (event === 'packetreceive' && args[0].cmd === 'puback') change(args[0], this);
+    return emit.call(this, event, .../** @type {[any]} */ (args));
+  };
+}
+
 /** @param {any} message */
 function isAnswer({ type }) {
   return type === 'message-response' || type === 'message-error';
@@ -164,6 +173,19 @@ const FAULTS = {
       };
       return publishAsync.apply(this, args).catch(again);
     };
+  },
+  'takes-0x10-for-received': () => withPubacks((packet) => (packet.reasonCode = 0)),
+  'repeats-0x10-at-once': () => {
+    /** @type {any[]} */
+    let answer = [];
+    const { publishAsync } = client;
+    client.publishAsync = function (/** @type {any[]} */ ...args) {
+      if (String(args[1]).includes('"type":"message-response"')) answer = args;
+      return publishAsync.apply(this, args);
+    };
+    withPubacks(
+      ({ reasonCode }, one) => reasonCode === 16 && void publishAsync.apply(one, answer).catch(() => undefined),
+    );
   },
   'fails-on-noise': () => {
     const { emit } = client;

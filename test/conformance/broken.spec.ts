@@ -156,6 +156,8 @@ const DEVICES: readonly Device[] = [
     faults: [['repeats-after-puback-errors', 'puback-error', 'the answer came again on the same connection']],
     times: { quiet: LONG_MS },
   },
+  { faults: [['takes-0x10-for-received', 'puback-no-subscribers', 'the answer that nobody got did not come in 1 s']] },
+  { faults: [['repeats-0x10-at-once', 'puback-no-subscribers', '; the pause is 60000 ms at first']] },
   { faults: [['answers-at-qos-0', 'unacknowledged-answer', 'the answer came at QoS 0']] },
   { faults: [['stays-connected', 'force-disconnect', 'the end of the connection did not come in 1 s']] },
   { faults: [['fails-on-unreadable-times', 'force-disconnect-unreadable', 'without a DISCONNECT']] },

@@ -12,8 +12,11 @@ const UNAVAILABLE = 3;
 const UNAVAILABLE_5 = 0x88;
 /** SUBACK: failure. */
 const REFUSED = 0x80;
-/** PUBACK of MQTT 5: quota exceeded. */
-const QUOTA_EXCEEDED = 0x97;
+/** PUBACK of MQTT 5. */
+export const NO_SUBSCRIBERS = 0x10;
+export const QUOTA_EXCEEDED = 0x97;
+/** A PUBACK with this or more is an error. */
+const FIRST_ERROR = 0x80;
 
 /** @typedef {import('mqtt-packet').Packet} Packet */
 
@@ -29,8 +32,11 @@ export class Session {
   #events = new EventEmitter();
   holding = false;
   refusesSubscriptions = false;
-  /** Which messages get a PUBACK with an error. MQTT 3.1.1 has none: there the connection ends instead. @type {(packet: Packet) => boolean} */
-  refuses = () => false;
+  /**
+   * The reason of the PUBACK of a message. MQTT 3.1.1 has none: there the connection ends in place of an error.
+   * @type {(packet: Packet) => number}
+   */
+  reasonOf = () => 0;
   ended = false;
 
   /**
@@ -48,14 +54,19 @@ export class Session {
     });
   }
 
+  get isVersion5() {
+    return this.connect.protocolVersion === 5;
+  }
+
   /** @param {Packet} packet */
   take(packet) {
     if (packet.cmd === 'pingreq') return this.send({ cmd: 'pingresp' });
     this.packets.push(packet);
     const { messageId = 0 } = packet;
     if (packet.cmd === 'publish' && packet.qos === 1) {
-      if (!this.refuses(packet)) this.#acknowledge({ cmd: 'puback', messageId });
-      else if (this.connect.protocolVersion === 5) this.send({ cmd: 'puback', messageId, reasonCode: QUOTA_EXCEEDED });
+      const reasonCode = this.reasonOf(packet);
+      if (this.isVersion5 && reasonCode > 0) this.send({ cmd: 'puback', messageId, reasonCode });
+      else if (reasonCode < FIRST_ERROR) this.#acknowledge({ cmd: 'puback', messageId });
       else this.drop();
     }
     if (packet.cmd === 'subscribe')
@@ -113,10 +124,9 @@ export class Session {
   /** Publishes to the device. @param {string} topic @param {string} payload @param {object} properties @returns the packet id */
   publish(topic, payload, properties = {}) {
     const messageId = ++this.#packetId;
-    const version5 = this.connect.protocolVersion === 5;
     this.send({
       ...{ cmd: 'publish', topic, payload, messageId, qos: 1, retain: false, dup: false },
-      ...(version5 && { properties }),
+      ...(this.isVersion5 && { properties }),
     });
     return messageId;
   }

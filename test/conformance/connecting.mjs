@@ -1,4 +1,5 @@
 /** Scenarios about how a device connects, what it does first, and how it comes back. */
+import { QUOTA_EXCEEDED } from './broker.mjs';
 import { Trial, Unreachable } from './trial.mjs';
 import { DEVICES, PAUSES, REFUSAL_MS, backOffFault, jitterFault } from './pauses.mjs';
 import { isHandshake, textOf } from './published.mjs';
@@ -139,7 +140,7 @@ export async function handshakeNotTaken(trial) {
   trial.start();
   const session = await trial.session();
   trial.broker.holdFromStart = false;
-  session.refuses = (packet) => isHandshake(textOf(packet));
+  session.reasonOf = (packet) => (isHandshake(textOf(packet)) ? QUOTA_EXCEEDED : 0);
   session.holding = false;
   session.release();
   const { message } = await trial.handshake(session);

@@ -1,5 +1,6 @@
 /** Scenarios about requests and their answers. */
 import { randomUUID } from 'node:crypto';
+import { NO_SUBSCRIBERS, QUOTA_EXCEEDED } from './broker.mjs';
 import { isAnswer, isGoodbye, textOf } from './published.mjs';
 
 /** @typedef {import('./trial.mjs').Trial} Trial */
@@ -11,6 +12,10 @@ const UNKNOWN = 'the answer to a directive that it cannot do';
 const AFTER_NOISE = 'the answer to a message after what it must ignore';
 const AFTER_ERROR = 'the answer to a message after a late handshake-error';
 const REPEATED = 'the answer to the repeated message';
+const NOT_RECEIVED = 'the answer that nobody got';
+
+/** Timers of programs are not exact. */
+const TOLERANCE = 0.95;
 
 /** Answers, errors, repeats, and what is to be ignored. @param {Trial} trial */
 export async function answers(trial) {
@@ -152,8 +157,41 @@ export const notTaken = endsBeforePuback(
     if (session.packets.some(isSame)) trial.break('puback-error', 'the answer came again on the same connection');
     session.drop();
   },
-  (session) => (session.refuses = (packet) => isAnswer(textOf(packet))),
+  (session) => (session.reasonOf = (packet) => (isAnswer(textOf(packet)) ? QUOTA_EXCEEDED : 0)),
 );
+
+/** The PUBACK of an answer says twice that nobody got it. Then the connection breaks. @param {Trial} trial */
+export async function notReceived(trial) {
+  const rule = 'puback-no-subscribers';
+  trial.start();
+  const { session } = await trial.online();
+  // In MQTT 3.1.1 a device cannot know.
+  if (!session.isVersion5) return void trial.judge(rule, true, () => '');
+  /** @type {number[]} */
+  const times = [];
+  session.reasonOf = (packet) => {
+    if (!isAnswer(textOf(packet))) return 0;
+    times.push(performance.now());
+    return NO_SUBSCRIBERS;
+  };
+  const request = trial.request();
+  trial.send(session, request);
+  const { message } = await trial.answerTo(session, request.message_id, rule);
+  const { message: second } = await trial.answerTo(session, request.message_id, rule, NOT_RECEIVED);
+  judgeRepeat(trial, rule, message, second);
+  const [first = 0, next = 0] = times;
+  const pausedMs = Math.round(next - first);
+  const { shortestPause } = trial.times;
+  trial.judge(
+    rule,
+    pausedMs >= TOLERANCE * shortestPause,
+    () => `the answer came again after ${pausedMs} ms; the pause is ${shortestPause} ms at first`,
+  );
+  session.drop();
+  const { session: again } = await trial.online(rule);
+  const { message: third } = await trial.answerTo(again, request.message_id, rule, NOT_RECEIVED);
+  judgeRepeat(trial, rule, message, third);
+}
 
 /**
  * @typedef {import('./broker.mjs').Session} Session

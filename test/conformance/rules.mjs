@@ -72,6 +72,11 @@ export const RULES = [
     'Connecting',
     'an answer whose PUBACK is an error is sent again after the next handshake, not before',
   ),
+  rule(
+    'puback-no-subscribers',
+    'Connecting',
+    'in MQTT 5, an answer whose PUBACK is 0x10 is sent again after a pause, and after the next handshake',
+  ),
   rule('ignores', 'What a client must do', 'it ignores unknown types and members, and what is not JSON', '7'),
   rule(
     'handshake-error',

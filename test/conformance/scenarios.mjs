@@ -19,7 +19,7 @@ import {
   refusedForEver,
   refusedWithoutTime,
 } from './leaving.mjs';
-import { answers, expired, notTaken, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
+import { answers, expired, notReceived, notTaken, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
 import { inTurn } from './in-turn.mjs';
 import { Trial, Unreachable, withMore } from './trial.mjs';
 
@@ -48,6 +48,7 @@ const SCENARIOS = [
   { rules: ['force-disconnect-unreadable'], play: forcedUnreadably },
   { rules: ['puback-error-handshake'], play: handshakeNotTaken },
   { rules: ['puback-error'], play: notTaken },
+  { rules: ['puback-no-subscribers'], play: notReceived },
   { rules: ['unacknowledged-answer'], play: unacknowledged },
   { rules: ['unacknowledged-answer-after-restart'], play: unacknowledgedAfterRestart },
   { rules: ['repeat-after-restart'], play: restart },
