@@ -19,7 +19,7 @@ try {
     const env = { ...process.env, DEVICES: runnable.join() };
     run(
       'npx',
-      ['jest', '--selectProjects', 'conformance', '--runInBand', '--', 'examples', 'service', 'stopping'],
+      ['jest', '--selectProjects', 'conformance', '--runInBand', '--', 'examples', 'service', 'stopping', 'without-subscribers'],
       env,
     );
   }
