@@ -124,8 +124,7 @@ export class Device {
       });
     });
     this.client.on('packetreceive', ({ cmd, messageId, reasonCode }) => {
-      if (cmd === 'puback')
-        this.#withoutSubscribers[reasonCode === NO_SUBSCRIBERS ? 'add' : 'delete'](messageId);
+      if (cmd === 'puback') this.#withoutSubscribers[reasonCode === NO_SUBSCRIBERS ? 'add' : 'delete'](messageId);
     });
     this.client.on('message', (_topic, data) => {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));

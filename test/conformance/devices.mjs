@@ -19,7 +19,17 @@ try {
     const env = { ...process.env, DEVICES: runnable.join() };
     run(
       'npx',
-      ['jest', '--selectProjects', 'conformance', '--runInBand', '--', 'examples', 'service', 'stopping', 'without-subscribers'],
+      [
+        'jest',
+        '--selectProjects',
+        'conformance',
+        '--runInBand',
+        '--',
+        'examples',
+        'service',
+        'stopping',
+        'without-subscribers',
+      ],
       env,
     );
   }

@@ -19,7 +19,15 @@ import {
   refusedForEver,
   refusedWithoutTime,
 } from './leaving.mjs';
-import { answers, expired, notReceived, notTaken, restart, unacknowledged, unacknowledgedAfterRestart } from './messages.mjs';
+import {
+  answers,
+  expired,
+  notReceived,
+  notTaken,
+  restart,
+  unacknowledged,
+  unacknowledgedAfterRestart,
+} from './messages.mjs';
 import { inTurn } from './in-turn.mjs';
 import { Trial, Unreachable, withMore } from './trial.mjs';
 
