@@ -123,8 +123,9 @@ export class Device {
           this.#disconnectFor(0).catch((failure) => this.log(`disconnect: ${failure.message}`));
       });
     });
-    this.client.on('packetreceive', ({ cmd, messageId, reasonCode }) => {
-      if (cmd === 'puback') this.#withoutSubscribers[reasonCode === NO_SUBSCRIBERS ? 'add' : 'delete'](messageId);
+    this.client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'puback')
+        this.#withoutSubscribers[packet.reasonCode === NO_SUBSCRIBERS ? 'add' : 'delete'](packet.messageId);
     });
     this.client.on('message', (_topic, data) => {
       this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
