@@ -298,7 +298,7 @@ describe('the REST API', () => {
     await client.reportError(message_id, 'no such directive');
     const { status, body } = await sent;
     expect([status, body.message_id, body.status]).toEqual([200, message_id, 'failed']);
-    const read = await connector.readMessage(message_id, { prefer: 'wait=60' });
+    const read = await connector.readMessage(message_id, { prefer: 'wait=60', timeoutMs: 70_000 });
     expect(read).toEqual(body);
     client.vanish();
   });

@@ -89,7 +89,8 @@ describe('a call', () => {
     expect(requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
       'POST http://gateway/v1/connections/printer/messages',
     ]);
-    expect(requests[0]?.headers.get('prefer')).toBe('wait=10');
+    // The time of a request that is cut off would be lost: its wait ends before.
+    expect(requests[0]?.headers.get('prefer')).toBe('wait=9');
     expect(requests[0]?.headers.get('idempotency-key')).toBe('job-7');
     expect(await requests[0]?.json()).toEqual({
       ...{ directive: 'print', payload: 1 },
@@ -130,8 +131,12 @@ describe('a call', () => {
 
   it.each([
     ['failed', 'the call of printer failed: out of paper (message m-1)', 'out of paper'],
-    ['unanswered', 'the call of printer got no answer in time (message m-1)', ''],
-    ['cancelled', 'the call of printer was cancelled (message m-1)', ''],
+    [
+      'unanswered',
+      'the call of printer failed: the client did not answer in time (message m-1)',
+      'the client did not answer in time',
+    ],
+    ['cancelled', 'the call of printer failed: the message was cancelled (message m-1)', 'the message was cancelled'],
   ])('rejects if the message is %s', async (status, text, details) => {
     replies = [json(message(status))];
     const error = await failure(print());
@@ -142,13 +147,13 @@ describe('a call', () => {
   it('rejects if its time has run out before the answer', async () => {
     replies = [accepted, sent];
     const error = await failure(print({ timeoutMs: 0.001 }));
-    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 1 s' });
+    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 0.000001 s' });
   });
 
   it('says that the client is offline if the message still waits for it then', async () => {
     replies = [accepted, json(message('held'))];
     expect(await failure(print({ timeoutMs: 0.001 }))).toMatchObject({
-      message: 'the call of printer failed: no answer within 1 s, because the client is offline (message m-1)',
+      message: 'the call of printer failed: no answer within 0.000001 s, because the client is offline (message m-1)',
     });
   });
 
@@ -192,10 +197,75 @@ describe('a call', () => {
   it('asks once for what another request cannot cure', async () => {
     replies = [problem(404, 'unknown-connection')];
     expect(await failure(print())).toBeInstanceOf(ProblemError);
-    replies = [problem(503, 'unavailable', { 'retry-after': '60' })];
+    replies = [problem(503, 'storage-full', { 'retry-after': '60' })];
     expect(await failure(print())).toBeInstanceOf(ProblemError);
     expect(requests).toHaveLength(2);
   });
+
+  it.each([
+    ['the key lacks the scope', problem(403, 'forbidden')],
+    ['the key has been revoked', problem(401, 'unauthenticated')],
+    ['the message is not kept any more', problem(404, 'unknown-message')],
+    ['the service serves nobody for longer', problem(503, 'unavailable', { 'retry-after': '60' })],
+  ])('fails as a call, and does not say that it was refused, if its answer cannot be read: %s', async (_, refusal) => {
+    const begun = { message_id: 'm-1', client_id: 'printer', status: 'queued', created_at: 'now' };
+    replies = [json(begun, 202), refusal];
+    const error = await failure(print());
+    expect(error).toBeInstanceOf(CallError);
+    expect(error).toMatchObject({
+      status: 'queued',
+      details: expect.stringMatching(/^the message was accepted, but its answer cannot be read: No: why/) as string,
+      callMessage: { message_id: 'm-1', status_history: [{ status: 'queued', at: 'now', details: null }] },
+      cause: expect.any(ProblemError) as ProblemError,
+    });
+  });
+
+  it.each([
+    ['after a request without an answer', [undefined, problem(403, 'forbidden')]],
+    ['after an answer that leaves it open', [problem(503, 'unavailable'), problem(401, 'unauthenticated')]],
+    ['with a fault', [problem(500, 'internal')]],
+    ['by a proxy', [problem(503, 'unavailable', { 'retry-after': '60' })]],
+  ])('does not know whether it was done if it is refused %s', async (_, refusals) => {
+    replies = refusals.map((one) => one ?? (() => Promise.reject(new TypeError('fetch failed'))));
+    const error = await failure(print());
+    expect(error).toBeInstanceOf(UnreachableError);
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/^nobody knows whether the message was accepted: No: why/) as string,
+      cause: expect.any(ProblemError) as ProblemError,
+    });
+    expect(replies).toHaveLength(0);
+  });
+
+  it('ends when its time is over, also in the middle of a wait, and reads the message once more', async () => {
+    const cut = gate();
+    const waiting: Reply = ({ signal }) =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          cut.open();
+          reject(new DOMException('aborted', 'AbortError'));
+        }),
+      );
+    replies = [accepted, waiting, sent];
+    const error = await failure(print({ timeoutMs: 300 }));
+    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 0.3 s' });
+    await cut.passed;
+    expect(requests.map(({ method, headers }) => `${method} ${headers.get('prefer')}`)).toEqual([
+      'POST null',
+      'GET wait=1',
+      'GET null',
+    ]);
+  });
+
+  it.each(['unanswered', 'expired', 'cancelled', 'failed'])(
+    'says that a message which is %s has a late answer',
+    async (status) => {
+      replies = [json(message(status, { answer: { payload: { pages: 3 }, late: true } }))];
+      expect(await failure(print())).toMatchObject({
+        details: expect.stringMatching(/; it has answered late, which `answer` of the message shows$/) as string,
+        callMessage: { answer: { payload: { pages: 3 } } },
+      });
+    },
+  );
 
   it('ends with the reason of the signal', async () => {
     const stop = new AbortController();

@@ -19,10 +19,13 @@ export interface CallOfClient {
 export interface CallSettings extends CallOptions {
   /**
    * How long the answer may take, in milliseconds, up to 30 days; 30,000 by default. Until then the message may wait for its client as
-   * well. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a second after the call.
+   * well. The call ends then. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a second later.
    */
   timeoutMs?: number | undefined;
-  /** The client does not do the work again for a call with the same key. By default each call has a key of its own. */
+  /**
+   * A call with the same key, client, content and `timeoutMs` sends nothing again: it waits for the answer to the first one. By default
+   * each call has a key of its own.
+   */
   idempotencyKey?: string | undefined;
   /**
    * Called with what the client says about its progress. Of what comes together with the answer, only the last is sure to be reported.
@@ -47,8 +50,8 @@ const NO_WAIT_PAUSE_MS = 1000;
 
 /**
  * Resolves with the payload of the client's answer; undefined if the answer has none.
- * @throws CallError, ProblemError, UnreachableError, RangeError for what cannot be sent, the reason of the signal, or what `onProgress`
- * has thrown
+ * @throws ProblemError if nothing was sent, CallError once the message was accepted, UnreachableError if nobody knows, RangeError for what
+ * cannot be sent, the reason of the signal, or what `onProgress` has thrown
  */
 export async function call(
   requester: Requester,
@@ -69,7 +72,7 @@ export async function call(
     },
   };
   // Who wants to know the progress needs the id of the message first.
-  const accepted = await untilServed(requester, 'POST', send, until, options, onProgress === undefined);
+  const accepted = await sendOnce(requester, send, until, options, onProgress === undefined);
   let last: Progress | undefined;
   const report = ({ percent, details }: Progress): void => {
     if (last?.percent === percent && last.details === details) return;
@@ -79,10 +82,9 @@ export async function call(
   const end = (message: Api.Message): Promise<unknown> => {
     // The event may come after the answer.
     if (message.progress) report(message.progress);
-    return payloadOf(requester, message, seconds, options);
+    return payloadOf(requester, message, timeoutMs, options);
   };
   if ('status_history' in accepted && hasEnded(accepted)) return end(accepted);
-  const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
   const ended = new AbortController();
   const unlink = abortWith(ended, options.signal);
   const { signal } = ended;
@@ -98,12 +100,11 @@ export async function call(
   try {
     for (;;) {
       const begun = performance.now();
-      const limits = { ...options, signal };
-      const message = (await untilServed(requester, 'GET', read, until, limits, true)) as Api.Message;
-      if (hasEnded(message)) return await end(message);
+      const message = await readAfterWait(requester, accepted, until, { ...options, signal });
+      if (message && hasEnded(message)) return await end(message);
       const now = performance.now();
-      if (now >= until) throw new CallError(message, noAnswerText(message, seconds));
-      if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), signal);
+      if (message && now >= until) throw new CallError(message, noAnswerText(message, timeoutMs));
+      if (now < until && now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), signal);
     }
   } finally {
     unlink();
@@ -111,41 +112,108 @@ export async function call(
   }
 }
 
-/** Asks for a wait, and repeats a request that the service did not serve: the key makes that safe. */
-async function untilServed(
+/**
+ * Sends the message. Its wait ends before the time is over: a request that is cut off would not say whether the message was accepted.
+ * @throws ProblemError if nothing was sent, UnreachableError if nobody knows
+ */
+async function sendOnce(
   requester: Requester,
-  method: 'POST' | 'GET',
-  operation: Operation,
+  { url, ...send }: Operation,
   until: number,
   options: CallOptions,
   waits: boolean,
 ): Promise<Api.Message | Api.AcceptedMessage> {
-  for (;;) {
-    const leftMs = Math.max(0, until - performance.now());
-    const wait = Math.min(MAX_WAIT_SECONDS, Math.ceil(leftMs / 1000));
-    const headers = { ...operation.headers, ...(waits && wait > 0 && { Prefer: `wait=${wait}` }) };
-    try {
+  let mayBeSent = false;
+  try {
+    return await untilServed(until, options, async (leftMs) => {
+      const wait = waits ? Math.min(MAX_WAIT_SECONDS, Math.floor(leftMs / 1000)) : 0;
+      const headers = { ...send.headers, ...preferenceOf(wait) };
       const limits = { ...options, timeoutMs: wait * 1000 + REPLY_MS };
-      return await requester.call(method, operation.url, { ...operation, headers }, limits);
+      try {
+        return await requester.exchange('POST', url, { ...send, headers }, limits);
+      } catch (error) {
+        mayBeSent ||= saysNothing(error);
+        throw error;
+      }
+    });
+  } catch (error) {
+    if (!mayBeSent || !(error instanceof ProblemError)) throw error;
+    throw new UnreachableError(`nobody knows whether the message was accepted: ${error.message}`, { cause: error });
+  }
+}
+
+/** The message as it is after a wait; undefined if the time was over before, and the wait was cut off. @throws CallError */
+async function readAfterWait(
+  requester: Requester,
+  accepted: Api.Message | Api.AcceptedMessage,
+  until: number,
+  options: CallOptions,
+): Promise<Api.Message | undefined> {
+  const path = { message_id: accepted.message_id };
+  let wasCutOff = false;
+  try {
+    return await untilServed(until, options, (leftMs) => {
+      const wait = Math.min(MAX_WAIT_SECONDS, Math.ceil(leftMs / 1000));
+      const mostMs = wait * 1000 + REPLY_MS;
+      wasCutOff = 0 < leftMs && leftMs < mostMs;
+      const limits = { ...options, timeoutMs: wasCutOff ? leftMs : mostMs };
+      return requester.exchange('GET', '/v1/messages/{message_id}', { path, headers: preferenceOf(wait) }, limits);
+    });
+  } catch (error) {
+    if (error instanceof UnreachableError && wasCutOff) return undefined;
+    throw error instanceof ProblemError ? unreadable(accepted, error) : error;
+  }
+}
+
+/** Repeats a request that the service did not serve: the key makes that safe. `request` gets the time that is left. */
+async function untilServed<Answer>(
+  until: number,
+  { signal }: CallOptions,
+  request: (leftMs: number) => Promise<Answer>,
+): Promise<Answer> {
+  for (;;) {
+    try {
+      return await request(Math.max(0, until - performance.now()));
     } catch (error) {
       const pauseMs = error instanceof ProblemError ? (error.retryAfter ?? 0) * 1000 : 0;
-      if (!mayBeServedLater(error) || performance.now() + pauseMs >= until) throw error;
-      await pause(Math.max(pauseMs, PAUSE_MS / 2 + (Math.random() * PAUSE_MS) / 2), options.signal);
-      options.signal?.throwIfAborted();
+      const leftMs = until - performance.now();
+      if (!mayBeServedLater(error) || pauseMs >= leftMs) throw error;
+      await pause(Math.min(leftMs, Math.max(pauseMs, PAUSE_MS / 2 + (Math.random() * PAUSE_MS) / 2)), signal);
+      signal?.throwIfAborted();
     }
   }
 }
 
+function preferenceOf(wait: number): { Prefer?: string } {
+  return wait > 0 ? { Prefer: `wait=${wait}` } : {};
+}
+
+/** Whether a failure leaves open whether the message was accepted. A proxy may have lost the answer of the gateway. */
+function saysNothing(error: unknown): boolean {
+  if (error instanceof ProblemError) return error.status >= 500 && error.kind !== 'storage-full';
+  return error instanceof UnreachableError;
+}
+
+/** The message has been accepted, so this is no refusal of the call. */
+function unreadable(accepted: Api.Message | Api.AcceptedMessage, cause: ProblemError): CallError {
+  const unread = {
+    ...{ response_deadline: null, progress: null, answer: null },
+    status_history: [{ status: accepted.status, at: accepted.created_at, details: null }],
+  };
+  const details = `the message was accepted, but its answer cannot be read: ${cause.message}`;
+  return new CallError({ ...unread, ...accepted }, details, { cause });
+}
+
 /** A message is `held` because its client is offline. */
-function noAnswerText({ status }: Api.Message, seconds: number): string {
-  return `no answer within ${seconds} s${status === 'held' ? OFFLINE : ''}`;
+function noAnswerText({ status }: Api.Message, timeoutMs: number): string {
+  return `no answer within ${timeoutMs / 1000} s${status === 'held' ? OFFLINE : ''}`;
 }
 
 const OFFLINE = ', because the client is offline';
 const NOT_SENT = ', because the message could not be sent';
 
 function mayBeServedLater(error: unknown): boolean {
-  if (error instanceof ProblemError) return error.status === 429 || error.status === 503;
+  if (error instanceof ProblemError) return [429, 502, 503, 504].includes(error.status);
   return error instanceof UnreachableError;
 }
 
@@ -153,13 +221,13 @@ function mayBeServedLater(error: unknown): boolean {
 async function payloadOf(
   requester: Requester,
   message: Api.Message,
-  seconds: number,
+  timeoutMs: number,
   options: CallOptions,
 ): Promise<unknown> {
-  if (message.status === 'expired') {
+  if (message.status === 'expired' && !message.answer) {
     // It is `held` no more, and does not say why it expired.
     const why = (await isOffline(requester, message.client_id, options)) ? OFFLINE : NOT_SENT;
-    throw new CallError(message, `no answer within ${seconds} s${why}`);
+    throw new CallError(message, `no answer within ${timeoutMs / 1000} s${why}`);
   }
   if (message.status !== 'answered') throw new CallError(message);
   const { answer } = message;

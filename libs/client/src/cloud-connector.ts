@@ -69,8 +69,9 @@ export class CloudConnector extends Operations {
 
   /**
    * Sends a message, waits for what the client answers, and resolves with the payload of the answer; undefined if it has none.
-   * It asks again if the service cannot be reached in between; the client does the work once.
-   * @throws CallError if the client has not done it, or has not answered in time
+   * It asks again if the service cannot be reached in between; a client that remembers what it has done does it once.
+   * @throws ProblemError if nothing was sent. Once the message was accepted, CallError if the client has not done it, has not answered in
+   * time, or the answer cannot be read. UnreachableError if nobody knows: ask again with the same `idempotencyKey`
    */
   call(clientId: string, what: CallOfClient, settings: CallSettings = {}): Promise<unknown> {
     return call(this.requester, clientId, what, settings);

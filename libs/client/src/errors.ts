@@ -1,7 +1,7 @@
 /** The errors that the client throws. */
 import type { Message, Problem } from './generated/types.gen.js';
 
-/** The service answered the call with an error, usually an RFC 9457 problem. */
+/** The service has refused a request, usually with an RFC 9457 problem. From `call()` it means that nothing was sent. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
@@ -65,39 +65,50 @@ function remedyOf(problem: Problem, retryAfter: number | undefined): string | un
 
 const REMEDIES: ReadonlyMap<string, string> = new Map([
   ['unknown-connection', 'Is the id right? connections() lists the clients that are known.'],
-  ['client-offline', 'With hold as when_offline the message waits for the client.'],
 ]);
 
-/** What became of a call whose message has this status. */
-const OUTCOMES: ReadonlyMap<Message['status'], string> = new Map([
-  ['failed', 'failed'],
-  ['unanswered', 'got no answer in time'],
-  ['expired', 'expired'],
-  ['cancelled', 'was cancelled'],
+/** What an ended message says without details of its history. */
+const DETAILS: ReadonlyMap<Message['status'], string> = new Map([
+  ['unanswered', 'the client did not answer in time'],
+  ['cancelled', 'the message was cancelled'],
+  ['sent', 'the message was sent, and the service awaits no answer'],
 ]);
 
-/** The client has not done what a call asked, or has not answered in time. */
+/**
+ * The client has not done what a call asked, has not answered in time, or its answer cannot be read. The message was accepted, so the
+ * client may have done it nevertheless, unless `status` says otherwise.
+ */
 export class CallError extends Error {
   override readonly name = 'CallError';
 
   constructor(
-    /** The message of the call, as it was then. */
+    /** The message of the call, as it was then. `readMessage()` of its `message_id` shows an answer that comes later. */
     readonly callMessage: Message,
-    details = callMessage.status_history.at(-1)?.details ?? '',
+    details = detailsOf(callMessage),
+    options?: ErrorOptions,
   ) {
     const { client_id: clientId, message_id: id, status } = callMessage;
-    const outcome = OUTCOMES.get(status) ?? (details === '' ? 'got no answer' : 'failed');
-    super(`the call of ${clientId} ${outcome}${details === '' ? '' : `: ${details}`} (message ${id})`);
+    const outcome = status === 'expired' ? 'expired' : 'failed';
+    super(`the call of ${clientId} ${outcome}${details === '' ? '' : `: ${details}`} (message ${id})`, options);
     this.details = details;
   }
 
-  /** What the client says about a failure. */
+  /**
+   * Why there is no answer: what the client says about a failure, that it is offline or did not answer in time, or why its answer cannot
+   * be read; `cause` is the ProblemError then.
+   */
   readonly details: string;
 
   /** `failed`: the client cannot do it; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time of the call ran out. */
   get status(): Message['status'] {
     return this.callMessage.status;
   }
+}
+
+/** A late answer may be the error of a client as well: the service does not say which, so it is not the result of a call. */
+function detailsOf({ status, status_history: history, answer }: Message): string {
+  const details = history.at(-1)?.details ?? DETAILS.get(status) ?? '';
+  return answer?.late === true ? `${details}; it has answered late, which \`answer\` of the message shows` : details;
 }
 
 /** There was no usable response, so it is unknown whether the service has executed the call. */

@@ -18,7 +18,10 @@ export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
 export type EventType = Exclude<ConnectorEvent['type'], 'gap'>;
 
 export interface EventsOptions {
-  /** Only events of these types, or with `connection.*` all of a kind; the default is those of 0.1.0. `gap` events always come. */
+  /**
+   * Only events of these types, or with `connection.*` all of a kind; by default `connection.*`, `message.status`,
+   * `message.unmatched_error`, `shard.moved` and `sweep.*`. `gap` events always come.
+   */
   types?: readonly EventFilter[] | undefined;
   /** Only events of this client. */
   clientId?: string | undefined;

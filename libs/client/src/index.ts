@@ -1,4 +1,3 @@
-export { lacksBroker } from './broker-reach.js';
 export type { CallOfClient, CallSettings, Progress } from './call.js';
 export {
   CloudConnector,

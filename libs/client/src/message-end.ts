@@ -6,6 +6,7 @@ export type MessageStatus = Message['status'];
 /** Statuses after which the service does nothing more; a later answer of the client still turns `sent` into `answered` or `failed`. */
 const FINAL: ReadonlySet<MessageStatus> = new Set(['sent', 'answered', 'failed', 'unanswered', 'expired', 'cancelled']);
 
+/** Whether the service does nothing more with a message of this status; one that is `sent` may await an answer: `hasEnded`. */
 export function isFinal(status: MessageStatus): boolean {
   return FINAL.has(status);
 }

@@ -48,6 +48,11 @@ it.each<[string, () => unknown, string]>([
     `response_timeout_seconds ${seconds}, not Infinity`,
   ],
   ['no wait', () => connector.readMessage('m', { prefer: 'wait=0' }), 'seconds from 1 to 60, not "wait=0"'],
+  [
+    'a wait that would be cut off',
+    () => connector.readMessage('m', { prefer: 'wait=10', timeoutMs: 10_000 }),
+    'timeoutMs must be more than the 10 s of prefer "wait=10", not 10000 ms',
+  ],
   ['a long wait', () => connector.sendMessage('c', message, { prefer: 'wait=61' }), 'from 1 to 60, not "wait=61"'],
   ['a payload', () => connector.call('c', { ...message, payload: { n: [1, NaN] } }), 'must be a finite number'],
   [
@@ -65,7 +70,7 @@ it.each<[string, () => unknown, string]>([
 
 it('sends the smallest and the greatest values', async () => {
   await connect(LONGEST_TIMER_MS).listConnections({ limit: 1000 }, { timeoutMs: 0.5 });
-  await connector.sendMessage('c', { ...message, ttl_seconds: 2_592_000 }, { prefer: 'wait=60' });
+  await connector.sendMessage('c', { ...message, ttl_seconds: 2_592_000 }, { prefer: 'wait=60', timeoutMs: 60_001 });
   await connector.readMessage('m', { prefer: 'respond-async' });
   expect(send).toHaveBeenCalledTimes(3);
 });

@@ -26,9 +26,13 @@ export function checkRanges(members: Readonly<Record<string, unknown>>, ranges: 
 }
 
 /** The service ignores a wait that it does not understand. Lists of preferences are left to it. @throws RangeError */
-export function checkWait(prefer: string | undefined): void {
-  if (prefer === undefined || !/^wait[^,;"]*$/.test(prefer) || /^wait=([1-9]|[1-5]\d|60)$/.test(prefer)) return;
-  throw new RangeError(`prefer must be wait=N with a whole number of seconds from 1 to 60, not ${shown(prefer)}`);
+export function checkWait(prefer: string | undefined, timeoutMs: number): void {
+  if (prefer === undefined || !/^wait[^,;"]*$/.test(prefer)) return;
+  const [, seconds] = /^wait=([1-9]|[1-5]\d|60)$/.exec(prefer) ?? [];
+  if (seconds === undefined)
+    throw new RangeError(`prefer must be wait=N with a whole number of seconds from 1 to 60, not ${shown(prefer)}`);
+  if (timeoutMs <= Number(seconds) * 1000)
+    throw new RangeError(`timeoutMs must be more than the ${seconds} s of prefer "${prefer}", not ${timeoutMs} ms`);
 }
 
 /** As JSON, which would have null in place of NaN and Infinity: so only a text with null is looked at. @throws RangeError for those */

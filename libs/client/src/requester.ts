@@ -56,9 +56,20 @@ export class Requester {
     method: Method,
     url: Data['url'],
     parts: Omit<Data, 'url'>,
-    { signal, requestId, timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS, onHeaders }: CallOptions = {},
+    { timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS, ...options }: CallOptions = {},
   ): Promise<Answer> {
     checkMs('timeoutMs', timeoutMs);
+    checkWait(parts.headers?.['Prefer'], timeoutMs);
+    return this.exchange(method, url, parts, { ...options, timeoutMs });
+  }
+
+  /** As `call`; the time limit may end a wait. */
+  async exchange<Answer>(
+    method: Method,
+    url: string,
+    parts: Omit<Operation, 'url'>,
+    { signal, requestId, timeoutMs, onHeaders }: CallOptions & { timeoutMs: number },
+  ): Promise<Answer> {
     const request = await this.prepare(method, { ...parts, url }, requestId);
     const limit = withTimeLimit(timeoutMs, signal);
     let text: string;
@@ -100,7 +111,6 @@ export class Requester {
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
     const { query = {}, body, headers: ofOperation, ranges = {} } = operation;
     for (const members of [query, body ?? {}]) checkRanges(members as Record<string, unknown>, ranges);
-    checkWait(ofOperation?.['Prefer']);
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;
     if (credentials === '') {

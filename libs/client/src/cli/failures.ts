@@ -36,6 +36,9 @@ export interface Failure {
 /** @param command the one that was run, whose help is named after wrong usage */
 export function failureOf(error: unknown, command = ''): Failure {
   if (error instanceof ProblemError) return { exit: EXIT.refused, text: refusal(error) };
+  // A call that does not know its outcome has the last refusal as its cause.
+  if (error instanceof UnreachableError && error.cause instanceof ProblemError)
+    return { exit: EXIT.refused, text: `${refusal(error.cause)}\nThe message may have been accepted.` };
   if (error instanceof UnreachableError) {
     return { exit: EXIT.refused, text: `${printable(error.message)}\n${OTHER_ADDRESS}` };
   }
