@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { KeyEntry, mintKey, parseKeyFile } from './access/api-keys.js';
+import { nearWord } from './access/near-word.js';
 import { SCOPES } from './access/scopes.js';
 
 const USAGE = `npm run key -- create --id ID --scopes SCOPE,SCOPE [--account ACCOUNT] [--file FILE] [--out KEY_FILE]
@@ -34,7 +35,7 @@ function main(args: string[]): void {
     case 'create': {
       const about = {
         id,
-        scopes: scopes === 'all' ? SCOPES : scopes.split(','),
+        scopes: scopes === 'all' ? SCOPES : scopesOf(scopes),
         ...(account !== undefined && { account }),
       };
       const checked = KeyEntry.omit({ sha256: true }).safeParse(about);
@@ -68,6 +69,18 @@ function main(args: string[]): void {
     default:
       throw new UsageError(USAGE);
   }
+}
+
+/** @throws UsageError that names each word which is no scope */
+function scopesOf(text: string): string[] {
+  const words = text.split(',');
+  const wrong = words.filter((word) => !SCOPES.some((scope) => scope === word));
+  if (wrong.length === 0) return words;
+  const lines = wrong.map((word) => {
+    const near = nearWord(word, SCOPES);
+    return `--scopes: there is no scope "${word}"${near === undefined ? '' : `; did you mean ${near}?`}`;
+  });
+  throw new UsageError([...lines, `The scopes are ${SCOPES.join(', ')}; "all" for each of them.`].join('\n'));
 }
 
 function readArgs(args: string[]): {

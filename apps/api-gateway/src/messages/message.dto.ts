@@ -28,7 +28,7 @@ const toSend = {
     .refine((text) => text.trim() !== '', { error: 'must not be blank' })
     .meta({
       description: 'Tells the client what to do with the payload; not blank.',
-      ...{ pattern: '\\S', example: 'rhc:work' },
+      ...{ pattern: '\\S', example: 'demo:work' },
     }),
   payload: z.unknown().optional().meta({ description: 'Any JSON value.' }),
   ttl_seconds: z

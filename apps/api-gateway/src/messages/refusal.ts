@@ -49,7 +49,11 @@ export function refusal(
         retryAfterSeconds: 10,
       });
     case 'mismatch':
-      return new Problem('idempotency-mismatch', 'use a new Idempotency-Key for another message');
+      return new Problem(
+        'idempotency-mismatch',
+        'the first request with this Idempotency-Key was another one. To repeat it, send the same directive, payload, when_offline, ' +
+          'ttl_seconds and response_timeout_seconds; a new key is for other work: with one, the same work may be done twice',
+      );
     case 'unreachable':
       return new Problem(
         'unavailable',

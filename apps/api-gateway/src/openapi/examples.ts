@@ -39,7 +39,7 @@ function at(time: string): string {
 const accepted = {
   message_id: MESSAGE,
   client_id: CLIENT,
-  directive: 'rhc:work',
+  directive: 'demo:work',
   status: 'queued',
   created_at: at('06:00:00.000'),
   expires_at: at('07:00:00.000'),
@@ -49,8 +49,8 @@ const message = {
   ...accepted,
   status: 'answered',
   response_deadline: at('06:01:00.012'),
-  progress: { percent: 50, details: 'half of the packages are updated', at: at('06:00:10.250') },
-  answer: { payload: { updated: 12 }, message_id: '5d1c', received_at: at('06:00:20.500'), late: false },
+  progress: { percent: 50, details: 'step 1 of 2', at: at('06:00:10.250') },
+  answer: { payload: { steps: 2 }, message_id: '5d1c', received_at: at('06:00:20.500'), late: false },
   status_history: [
     { status: 'queued', at: at('06:00:00.000'), details: null },
     { status: 'in_flight', at: at('06:00:00.004'), details: null },
@@ -187,11 +187,11 @@ export const BODIES = {
     messages: [
       {
         client_id: CLIENT,
-        directive: 'rhc:work',
-        payload: { update: 'all' },
-        idempotency_key: 'update-17-device-0001',
+        directive: 'demo:work',
+        payload: { steps: 2 },
+        idempotency_key: 'job-17-device-0001',
       },
-      { client_id: 'device-0002', directive: 'rhc:work', payload: { update: 'all' }, when_offline: 'reject' },
+      { client_id: 'device-0002', directive: 'demo:work', payload: { steps: 2 }, when_offline: 'reject' },
     ],
   },
   MessageBatchResult: {
@@ -209,7 +209,7 @@ export const BODIES = {
   },
   MessagePage: { data: [message], next_cursor: null },
   RequestedSweep: { sweep_id: SWEEP, state: 'ended', sweep },
-  SendMessage: { directive: 'rhc:work', payload: { update: 'all' }, ttl_seconds: 3600, response_timeout_seconds: 60 },
+  SendMessage: { directive: 'demo:work', payload: { steps: 2 }, ttl_seconds: 3600, response_timeout_seconds: 60 },
   Stats: stats,
   Sweep: sweep,
   Verification: { client_id: CLIENT, state: 'online', offline_reason: null, changed: false, outcome: 'agreed' },
@@ -252,7 +252,7 @@ export const EVENTS: readonly EventBody[] = [
   { type: 'message.status', ...about, message_id: MESSAGE, status: 'answered', answer_size: 14 },
   { type: 'message.unmatched_error', ...about, in_response_to: '42', details: 'no such directive' },
   { type: 'message.unmatched_response', ...about, in_response_to: '42', message_id: '5d1c', reason: 'unknown' },
-  { type: 'message.progress', ...about, message_id: MESSAGE, percent: 50, details: 'half of the packages are updated' },
+  { type: 'message.progress', ...about, message_id: MESSAGE, percent: 50, details: 'step 1 of 2' },
   { type: 'client.message', ...about, message_id: '7', directive: 'report', payload: { disk: 'full' } },
   { type: 'shard.moved', ...event, epoch: 4, member: INGESTER },
   { type: 'sweep.started', ...event, shard: 0, sweep: SWEEP, trigger: 'interval' },
@@ -291,7 +291,9 @@ const DETAILS: Readonly<Record<ProblemKind, string>> = {
   'unsupported-media-type': 'send the body as application/json',
   'expectation-failed': 'only the expectation 100-continue is met',
   invalid: '/directive: must not be blank',
-  'idempotency-mismatch': 'the key was used with another body before',
+  'idempotency-mismatch':
+    'the first request with this Idempotency-Key was another one. To repeat it, send the same directive, payload, when_offline, ' +
+    'ttl_seconds and response_timeout_seconds; a new key is for other work: with one, the same work may be done twice',
   'outbox-full': 'the outbox of the client is full; send again later',
   'shard-full': 'too many messages wait; send again later',
   'account-full': 'too many messages of this key wait; send again later',
