@@ -123,7 +123,7 @@ async function sendOnce(
   options: CallOptions,
   waits: boolean,
 ): Promise<Api.Message | Api.AcceptedMessage> {
-  let mayBeSent = false;
+  const last = { mayBeSent: false };
   try {
     return await untilServed(until, options, async (leftMs) => {
       const wait = waits ? Math.min(MAX_WAIT_SECONDS, Math.floor(leftMs / 1000)) : 0;
@@ -132,12 +132,12 @@ async function sendOnce(
       try {
         return await requester.exchange('POST', url, { ...send, headers }, limits);
       } catch (error) {
-        mayBeSent ||= saysNothing(error);
+        last.mayBeSent ||= saysNothing(error);
         throw error;
       }
     });
   } catch (error) {
-    if (!mayBeSent || !(error instanceof ProblemError)) throw error;
+    if (!last.mayBeSent || !(error instanceof ProblemError)) throw error;
     throw new UnreachableError(`nobody knows whether the message was accepted: ${error.message}`, { cause: error });
   }
 }
@@ -150,17 +150,17 @@ async function readAfterWait(
   options: CallOptions,
 ): Promise<Api.Message | undefined> {
   const path = { message_id: accepted.message_id };
-  let wasCutOff = false;
+  const last = { isCutOff: false };
   try {
     return await untilServed(until, options, (leftMs) => {
       const wait = Math.min(MAX_WAIT_SECONDS, Math.ceil(leftMs / 1000));
       const mostMs = wait * 1000 + REPLY_MS;
-      wasCutOff = 0 < leftMs && leftMs < mostMs;
-      const limits = { ...options, timeoutMs: wasCutOff ? leftMs : mostMs };
+      last.isCutOff = 0 < leftMs && leftMs < mostMs;
+      const limits = { ...options, timeoutMs: last.isCutOff ? leftMs : mostMs };
       return requester.exchange('GET', '/v1/messages/{message_id}', { path, headers: preferenceOf(wait) }, limits);
     });
   } catch (error) {
-    if (error instanceof UnreachableError && wasCutOff) return undefined;
+    if (error instanceof UnreachableError && last.isCutOff) return undefined;
     throw error instanceof ProblemError ? unreadable(accepted, error) : error;
   }
 }

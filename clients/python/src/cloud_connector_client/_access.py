@@ -32,8 +32,13 @@ class Access:
         self.token = TokenSource(token, token_file)
         self.timeout = time_limit("timeout", timeout)
 
-    def limit(self, timeout: Duration | None) -> float:
-        return self.timeout if timeout is None else time_limit("timeout", timeout)
+    def limit(self, operation: Operation[Any], timeout: Duration | None) -> float:
+        """Raises ValueError for a time that is none, or not longer than the wait of the request."""
+        limit = self.timeout if timeout is None else time_limit("timeout", timeout)
+        wait = operation.headers.get("Prefer", "").removeprefix("wait=")
+        if wait and limit <= int(wait):
+            raise ValueError(f"timeout must be more than the {wait} s of wait, not {limit:g} s")
+        return limit
 
     def request(self, operation: Operation[Any], token: str | None, request_id: str | None = None) -> dict[str, Any]:
         """The arguments of httpx."""
@@ -58,10 +63,12 @@ class Access:
             raise UnreachableError(f"{self.base_url} answered without an event stream: is it the address of a gateway?")
 
     @contextmanager
-    def typed_errors(self) -> Iterator[None]:
-        """Turns the failures of httpx into an UnreachableError."""
+    def typed_errors(self, limit: float | None = None) -> Iterator[None]:
+        """Turns the failures of httpx into an UnreachableError. `limit`: the time of the request."""
         try:
             yield
+        except httpx.TimeoutException as error:
+            raise self.expired(limit) from error
         except httpx.LocalProtocolError:
             raise ValueError("a header of the request has characters that cannot be sent") from None
         except httpx.RequestError as error:
@@ -69,8 +76,8 @@ class Access:
                 f"{self.base_url} cannot be reached: {self._with_remedy(reason_of(error))}"
             ) from error
 
-    def expired(self, limit: float) -> UnreachableError:
-        reason = self._with_remedy(f"no answer within {limit:g} s")
+    def expired(self, limit: float | None) -> UnreachableError:
+        reason = self._with_remedy("no answer in time" if limit is None else f"no answer within {limit:g} s")
         return UnreachableError(f"{self.base_url} cannot be reached: {reason}")
 
     def _with_remedy(self, reason: str) -> str:

@@ -16,7 +16,7 @@ import httpx
 
 from ._access import TIMEOUT_SECONDS, Access
 from ._arguments import with_argument_names
-from ._call import CALL_SECONDS, AsyncOnProgress, Call, Pause, Progress, Running
+from ._call import CALL_SECONDS, AsyncOnProgress, Call, Pause, Report, Running, Watch
 from ._durations import LONGEST_MESSAGE, Duration, time_limit
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
@@ -88,12 +88,14 @@ class AsyncCloudConnector(AsyncOperations):
         call = Call(client_id, directive, payload, timeout, idempotency_key, reports_progress=on_progress is not None)
         running = Running(call.steps())
         while running.step is not None:
-            if isinstance(running.step, Progress):
-                async with aclosing(self._progress(running.step)) as events:
-                    async for event in events:
-                        called = None if on_progress is None else on_progress(event)
-                        if called is not None:
-                            await called
+            if isinstance(running.step, Watch):
+                async with aclosing(self._progress(running.step)) as reports:
+                    async for progress in reports:
+                        await report(on_progress, progress)
+                running.resume(None)
+                continue
+            if isinstance(running.step, Report):
+                await report(on_progress, running.step.progress)
                 running.resume(None)
                 continue
             if isinstance(running.step, Pause):
@@ -101,7 +103,7 @@ class AsyncCloudConnector(AsyncOperations):
                 running.resume(None)
                 continue
             try:
-                answer = await self._send(running.step.operation, running.step.timeout, None)
+                answer = await self._within(running.step.operation, running.step.timeout, None)
             except (ProblemError, UnreachableError) as error:
                 running.fail(error)
             else:
@@ -157,7 +159,11 @@ class AsyncCloudConnector(AsyncOperations):
                     yield event
 
     async def _send(self, operation: Operation[T], timeout: Duration | None, request_id: str | None) -> T:
-        access, limit = self._access, self._access.limit(timeout)
+        return await self._within(operation, self._access.limit(operation, timeout), request_id)
+
+    async def _within(self, operation: Operation[T], limit: float, request_id: str | None) -> T:
+        """The limit may end a wait."""
+        access = self._access
         try:
             response = await asyncio.wait_for(self._exchange(operation, limit, request_id), limit)
         except asyncio.TimeoutError as error:  # in Python 3.10 it is no TimeoutError
@@ -167,7 +173,7 @@ class AsyncCloudConnector(AsyncOperations):
     async def _exchange(self, operation: Operation[Any], limit: float, request_id: str | None) -> httpx.Response:
         access = self._access
         request = access.request(operation, await access.token.read_async(), request_id)
-        with access.typed_errors():
+        with access.typed_errors(limit):
             return await self._http.request(**request, timeout=limit)
 
     async def _wait(self, message_id: str) -> models.Message:
@@ -183,17 +189,18 @@ class AsyncCloudConnector(AsyncOperations):
                         break
         return message
 
-    async def _progress(self, progress: Progress) -> AsyncGenerator[models.MessageProgressEvent, None]:
+    async def _progress(self, watch: Watch) -> AsyncGenerator[models.MessageProgress, None]:
         """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
         try:
-            async with aclosing(self._follow(progress.stream())) as events:
+            async with aclosing(self._follow(watch.stream())) as events:
                 while True:
-                    event = await asyncio.wait_for(anext(events), max(0.0, progress.until - time.monotonic()))
+                    event = await asyncio.wait_for(anext(events), max(0.0, watch.until - time.monotonic()))
                     if isinstance(event, models.MessageProgressEvent):
-                        if event.message_id == progress.message_id:
-                            yield event
-                    elif may_have_ended(progress.message_id, event) and has_ended(
-                        await self.read_message(progress.message_id)
+                        progress = watch.progress_of(event)
+                        if progress is not None:
+                            yield progress
+                    elif may_have_ended(watch.message_id, event) and has_ended(
+                        await self.read_message(watch.message_id)
                     ):
                         return
         # In Python 3.10 asyncio has a TimeoutError of its own.
@@ -229,3 +236,9 @@ class AsyncCloudConnector(AsyncOperations):
                     access.answer(operation, response, await response.aread())
                 access.check_stream(response)
                 yield response.aiter_bytes()
+
+
+async def report(on_progress: AsyncOnProgress | None, progress: models.MessageProgress) -> None:
+    called = None if on_progress is None else on_progress(progress)
+    if called is not None:
+        await called

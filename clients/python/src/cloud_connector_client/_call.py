@@ -19,7 +19,7 @@ from ._event_stream import EventStream
 from ._message_end import has_ended
 from ._operation import Operation, T
 from .generated import operations
-from .generated.models import AcceptedMessage, Connection, Message, MessageProgressEvent
+from .generated.models import AcceptedMessage, Connection, Message, MessageProgress, MessageProgressEvent, StatusChange
 
 CALL_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 60
@@ -48,21 +48,41 @@ class Pause:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Progress:
+@dataclass
+class Watch:
     """Asks the client to report the progress of a message until the message has ended or the time is over."""
 
     message_id: str
     client_id: str
     until: float
+    last: MessageProgress | None = None
+    """What was reported last."""
 
     def stream(self) -> EventStream:
         return EventStream(types=["message.progress", "message.status"], client_id=self.client_id)
 
+    def news(self, progress: MessageProgress) -> bool:
+        """Whether it says something else than what was reported last. It is the last then."""
+        is_new = self.last is None or (self.last.percent, self.last.details) != (progress.percent, progress.details)
+        self.last = progress
+        return is_new
 
-OnProgress: TypeAlias = Callable[[MessageProgressEvent], None]
-AsyncOnProgress: TypeAlias = Callable[[MessageProgressEvent], Awaitable[None] | None]
-Step: TypeAlias = Send | Pause | Progress
+    def progress_of(self, event: MessageProgressEvent) -> MessageProgress | None:
+        """None if it is that of another message, or nothing new."""
+        progress = MessageProgress(percent=event.percent, details=event.details, at=event.at)
+        return progress if event.message_id == self.message_id and self.news(progress) else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the message says at its end: its event may come later, or not at all."""
+
+    progress: MessageProgress
+
+
+OnProgress: TypeAlias = Callable[[MessageProgress], None]
+AsyncOnProgress: TypeAlias = Callable[[MessageProgress], Awaitable[None] | None]
+Step: TypeAlias = Send | Pause | Watch | Report
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -105,34 +125,36 @@ class Call:
         self._payload = payload
         self._key = idempotency_key or str(uuid4())
         self._reports_progress = reports_progress
-        timeout = time_limit("timeout", timeout, LONGEST_CALL)
-        self._seconds = math.ceil(timeout)
-        self._until = time.monotonic() + timeout
+        self._timeout = time_limit("timeout", timeout, LONGEST_CALL)
+        # The service counts in whole seconds.
+        self._seconds = math.ceil(self._timeout)
+        self._until = time.monotonic() + self._timeout
 
     def steps(self) -> Steps[Any]:
         """Returns the payload of the client's answer. Raises CallError, ProblemError or UnreachableError."""
         # Who wants to know the progress needs the id of the message first.
-        accepted = yield from self._until_served(self._send, waits=not self._reports_progress)
+        accepted = yield from self._send_once(waits=not self._reports_progress)
+        watch = Watch(accepted.message_id, self._client_id, self._until)
         if isinstance(accepted, Message) and has_ended(accepted):
-            return (yield from self._end(accepted))
+            return (yield from self._end(accepted, watch))
         if self._reports_progress:
-            yield Progress(accepted.message_id, self._client_id, self._until)
+            yield watch
         while True:
             begun = time.monotonic()
-            message = yield from self._until_served(
-                lambda wait: operations.read_message(accepted.message_id, wait=wait)
-            )
-            if has_ended(message):
-                return (yield from self._end(message))
+            message = yield from self._read_after_wait(accepted)
+            if message is not None and has_ended(message):
+                return (yield from self._end(message, watch))
             now = time.monotonic()
-            if now >= self._until:
+            if message is not None and now >= self._until:
                 # A message is held because its client is offline.
                 raise self._no_answer(message, OFFLINE if message.status == "held" else "")
-            if now - begun < SHORTEST_WAIT_SECONDS:
+            if now < self._until and now - begun < SHORTEST_WAIT_SECONDS:
                 yield Pause(min(NO_WAIT_PAUSE_SECONDS, self._until - now))
 
-    def _end(self, message: Message) -> Steps[Any]:
-        if message.status == "expired":
+    def _end(self, message: Message, watch: Watch) -> Steps[Any]:
+        if self._reports_progress and message.progress is not None and watch.news(message.progress):
+            yield Report(message.progress)
+        if message.status == "expired" and message.answer is None:
             # It is held no more, and does not say why it expired.
             raise self._no_answer(message, OFFLINE if (yield from self._is_offline()) else NOT_SENT)
         return payload_of(message)
@@ -146,7 +168,8 @@ class Call:
         return connection.state == "offline"
 
     def _no_answer(self, message: Message, why: str) -> CallError:
-        return CallError(message, f"no answer within {self._seconds} s{why}")
+        limit = int(self._timeout) if self._timeout.is_integer() else self._timeout
+        return CallError(message, f"no answer within {limit} s{why}")
 
     def _send(self, wait: int | None) -> Operation[Message | AcceptedMessage]:
         return operations.send_message(
@@ -159,19 +182,69 @@ class Call:
             idempotency_key=self._key,
         )
 
-    def _until_served(self, request: Callable[[int | None], Operation[T]], *, waits: bool = True) -> Steps[T]:
-        """Asks for a wait, and repeats a request that the service did not serve: the key makes that safe."""
-        while True:
-            wait = min(LONGEST_WAIT_SECONDS, math.ceil(max(0.0, self._until - time.monotonic())))
+    def _send_once(self, *, waits: bool) -> Steps[Message | AcceptedMessage]:
+        """
+        Its wait ends before the time is over: a request that is cut off would not say whether the message was accepted. Raises
+        ProblemError if nothing was sent, UnreachableError if nobody knows.
+        """
+        may_be_sent = False
+
+        def request(left: float) -> Steps[Message | AcceptedMessage]:
+            nonlocal may_be_sent
+            wait = min(LONGEST_WAIT_SECONDS, math.floor(left)) if waits else 0
             try:
-                answer: T = yield Send(request((wait or None) if waits else None), wait + REPLY_SECONDS)
+                return (yield Send(self._send(wait or None), wait + REPLY_SECONDS))
+            except (ProblemError, UnreachableError) as error:
+                may_be_sent = may_be_sent or _says_nothing(error)
+                raise
+
+        try:
+            return (yield from self._until_served(request))
+        except ProblemError as error:
+            if not may_be_sent:
+                raise
+            raise UnreachableError(f"nobody knows whether the message was accepted: {error}") from error
+
+    def _read_after_wait(self, accepted: Message | AcceptedMessage) -> Steps[Message | None]:
+        """The message as it is then; None if the time was over before, and the wait was cut off. Raises CallError."""
+        is_cut_off = False
+
+        def request(left: float) -> Steps[Message]:
+            nonlocal is_cut_off
+            wait = min(LONGEST_WAIT_SECONDS, math.ceil(left))
+            is_cut_off = 0 < left < wait + REPLY_SECONDS
+            limit = left if is_cut_off else wait + REPLY_SECONDS
+            return (yield Send(operations.read_message(accepted.message_id, wait=wait or None), limit))
+
+        try:
+            return (yield from self._until_served(request))
+        except UnreachableError:
+            if is_cut_off:
+                return None
+            raise
+        except ProblemError as error:
+            raise unreadable(accepted, error) from error
+
+    def _until_served(self, request: Callable[[float], Steps[T]]) -> Steps[T]:
+        """Repeats a request that the service did not serve: the key makes that safe. `request` gets the time that is left."""
+        while True:
+            try:
+                return (yield from request(max(0.0, self._until - time.monotonic())))
             except (ProblemError, UnreachableError) as error:
                 pause = (error.retry_after or 0.0) if isinstance(error, ProblemError) else 0.0
-                if not _may_be_served_later(error) or time.monotonic() + pause >= self._until:
+                left = self._until - time.monotonic()
+                if not _may_be_served_later(error) or pause >= left:
                     raise
-                yield Pause(max(pause, PAUSE_SECONDS / 2 + random.random() * PAUSE_SECONDS / 2))  # noqa: S311
-            else:
-                return answer
+                yield Pause(min(left, max(pause, PAUSE_SECONDS / 2 + random.random() * PAUSE_SECONDS / 2)))  # noqa: S311
+
+
+def unreadable(accepted: Message | AcceptedMessage, problem: ProblemError) -> CallError:
+    """The message has been accepted, so this is no refusal of the call."""
+    message = accepted
+    if not isinstance(message, Message):
+        begun = StatusChange(status=accepted.status, at=accepted.created_at, details=None)
+        message = Message(**dict(accepted), response_deadline=None, progress=None, answer=None, status_history=[begun])
+    return CallError(message, f"the message was accepted, but its answer cannot be read: {problem}")
 
 
 def payload_of(message: Message) -> Any:
@@ -184,4 +257,9 @@ def payload_of(message: Message) -> Any:
 
 
 def _may_be_served_later(error: ProblemError | UnreachableError) -> bool:
-    return isinstance(error, UnreachableError) or error.status in (429, 503)
+    return isinstance(error, UnreachableError) or error.status in (429, 502, 503, 504)
+
+
+def _says_nothing(error: ProblemError | UnreachableError) -> bool:
+    """Whether it leaves open whether the message was accepted. A proxy may have lost the answer of the gateway."""
+    return isinstance(error, UnreachableError) or (error.status >= 500 and error.kind != "storage-full")

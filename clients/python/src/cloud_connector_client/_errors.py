@@ -23,7 +23,11 @@ class UnreachableError(CloudConnectorError):
 
 
 class ProblemError(CloudConnectorError):
-    """The service refused the request, usually with an RFC 9457 problem."""
+    """
+    The service refused the request, usually with an RFC 9457 problem. From `call()` it means that nothing was sent. `detail` and
+    `errors` say what is wrong, `remedy` what to do if they do not, `retry_after` when a repeat may succeed, in seconds, and `request_id`
+    finds it in the logs of the service.
+    """
 
     def __init__(self, problem: models.Problem, retry_after: float | None) -> None:
         self.remedy = remedy_of(problem, retry_after)
@@ -86,30 +90,33 @@ def remedy_of(problem: models.Problem, retry_after: float | None) -> str | None:
 
 REMEDIES: Mapping[str, str] = {
     "unknown-connection": "Is the id right? connections() lists the clients that are known.",
-    "client-offline": "With hold as when_offline the message waits for the client.",
 }
 
-OUTCOMES: Mapping[str, str] = {
-    "failed": "failed",
-    "unanswered": "got no answer in time",
-    "expired": "expired",
-    "cancelled": "was cancelled",
+DETAILS: Mapping[str, str] = {
+    "unanswered": "the client did not answer in time",
+    "cancelled": "the message was cancelled",
+    "sent": "the message was sent, and the service awaits no answer",
 }
-"""What became of a call whose message has this status."""
+"""What an ended message says without details of its history."""
 
 
 class CallError(CloudConnectorError):
-    """The client has not done what a call asked, or has not answered in time."""
+    """
+    The client has not done what a call asked, has not answered in time, or its answer cannot be read. The message was accepted, so the
+    client may have done it nevertheless, unless `status` says otherwise. `message` is the message as it was then: `read_message()` of
+    its `message_id` shows an answer that comes later. `details` say why there is no answer.
+    """
 
     def __init__(self, message: models.Message, details: str | None = None) -> None:
-        if details is None:
-            details = message.status_history[-1].details if message.status_history else None
         self.message = message
         """The message of the call, as it was then."""
-        self.details = details or ""
-        """What the client says about a failure."""
+        self.details = details_of(message) if details is None else details
+        """
+        Why there is no answer: what the client says about a failure, that it is offline or did not answer in time, or why its answer
+        cannot be read; `__cause__` is the ProblemError then.
+        """
         reason = f": {self.details}" if self.details else ""
-        outcome = OUTCOMES.get(message.status, "failed" if self.details else "got no answer")
+        outcome = "expired" if message.status == "expired" else "failed"
         super().__init__(f"the call of {message.client_id} {outcome}{reason} (message {message.message_id})")
 
     def __reduce__(self) -> tuple[type[CallError], tuple[models.Message, str]]:
@@ -119,6 +126,14 @@ class CallError(CloudConnectorError):
     def status(self) -> models.MessageStatus:
         """`failed`: it cannot be done; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time ran out."""
         return self.message.status
+
+
+def details_of(message: models.Message) -> str:
+    """A late answer may be the error of a client as well: the service does not say which, so it is not the result of a call."""
+    last = message.status_history[-1].details if message.status_history else None
+    details = last if last is not None else DETAILS.get(message.status, "")
+    is_late = message.answer is not None and message.answer.late
+    return f"{details}; it has answered late, which `answer` of the message shows" if is_late else details
 
 
 def problem_of(status: int, reason: str, headers: Mapping[str, str], body: bytes, base: str, path: str) -> ProblemError:

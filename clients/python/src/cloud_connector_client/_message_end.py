@@ -10,6 +10,7 @@ FINAL = frozenset({"sent", "answered", "failed", "unanswered", "expired", "cance
 
 
 def is_final(status: MessageStatus) -> bool:
+    """Whether the service does nothing more with a message of this status; one that is `sent` may await an answer: `has_ended`."""
     return status.value in FINAL
 
 

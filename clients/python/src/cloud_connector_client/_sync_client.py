@@ -17,7 +17,7 @@ import httpx
 
 from ._access import TIMEOUT_SECONDS, Access
 from ._arguments import with_argument_names
-from ._call import CALL_SECONDS, Call, OnProgress, Pause, Progress, Running
+from ._call import CALL_SECONDS, Call, OnProgress, Pause, Report, Running, Watch
 from ._durations import LONGEST_MESSAGE, Duration, time_limit
 from ._errors import ProblemError, UnreachableError
 from ._event_stream import SILENCE_SECONDS, EventPosition, EventStream
@@ -90,19 +90,30 @@ class CloudConnector(Operations):
     ) -> Any:
         """
         Sends a message, waits for what the client answers, and returns the payload of the answer. It asks again if the service
-        cannot be reached in between; the client does the work once. Raises CallError if the client has not done it, or not
-        answered within `timeout`, up to 30 days. The service counts in whole seconds: for the message the time is rounded up, so it may
-        end up to a second after the call. `on_progress` is called with what the client says about its progress; without the scope
-        `events:read`, it is not called. What it raises ends the call.
+        cannot be reached in between; a client that remembers what it has done does it once. Raises ProblemError if nothing was sent.
+        Once the message was accepted, raises CallError if the client has not done it, has not answered within `timeout`, up to 30 days,
+        or the answer cannot be read. Raises UnreachableError if nobody knows: ask again with the same `idempotency_key`.
+
+        The call ends after `timeout`. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a
+        second later. A call with the same `idempotency_key`, client, content and `timeout` sends nothing again: it waits for the
+        answer to the first one.
+
+        `on_progress` is called with what the client says about its progress; without the scope `events:read`, with the last one
+        only, at the end. What it raises ends the call.
         """
         call = Call(client_id, directive, payload, timeout, idempotency_key, reports_progress=on_progress is not None)
         running = Running(call.steps())
         while running.step is not None:
-            if isinstance(running.step, Progress):
-                with closing(self._progress(running.step)) as events:
-                    for event in events:
+            if isinstance(running.step, Watch):
+                with closing(self._progress(running.step)) as reports:
+                    for progress in reports:
                         if on_progress is not None:
-                            on_progress(event)
+                            on_progress(progress)
+                running.resume(None)
+                continue
+            if isinstance(running.step, Report):
+                if on_progress is not None:
+                    on_progress(running.step.progress)
                 running.resume(None)
                 continue
             if isinstance(running.step, Pause):
@@ -110,7 +121,7 @@ class CloudConnector(Operations):
                 running.resume(None)
                 continue
             try:
-                answer = self._send(running.step.operation, running.step.timeout, None)
+                answer = self._within(running.step.operation, running.step.timeout, None)
             except (ProblemError, UnreachableError) as error:
                 running.fail(error)
             else:
@@ -147,8 +158,8 @@ class CloudConnector(Operations):
         silence: Duration = SILENCE_SECONDS,
     ) -> Iterator[ConnectorEvent]:
         """
-        Events as they happen, across lost connections, until the caller breaks the loop. Without `types`, those of 0.1.0 come;
-        a GapEvent always does. `last_event_id` resumes after an event, `since` begins at a time, and `position` goes on where
+        Events as they happen, across lost connections, until the caller breaks the loop. Without `types`, `connection.*`,
+        `message.status`, `message.unmatched_error`, `shard.moved` and `sweep.*` come; a GapEvent always does. `last_event_id` resumes after an event, `since` begins at a time, and `position` goes on where
         an earlier call with it has ended. A connection without data for `silence` counts as lost.
         """
         stream = EventStream(
@@ -177,11 +188,15 @@ class CloudConnector(Operations):
                 yield event
 
     def _send(self, operation: Operation[T], timeout: Duration | None, request_id: str | None) -> T:
-        access, limit = self._access, self._access.limit(timeout)
+        return self._within(operation, self._access.limit(operation, timeout), request_id)
+
+    def _within(self, operation: Operation[T], limit: float, request_id: str | None) -> T:
+        """The limit may end a wait."""
+        access = self._access
         until = time.monotonic() + limit
         request = access.request(operation, access.token.read(), request_id)
         body = b""
-        with access.typed_errors(), self._http.stream(**request, timeout=limit) as response:
+        with access.typed_errors(limit), self._http.stream(**request, timeout=limit) as response:
             for chunk in response.iter_bytes():
                 body += chunk
                 # httpx limits each read, not all of them.
@@ -189,17 +204,16 @@ class CloudConnector(Operations):
                     raise access.expired(limit)
         return access.answer(operation, response, body)
 
-    def _progress(self, progress: Progress) -> Generator[models.MessageProgressEvent, None, None]:
+    def _progress(self, watch: Watch) -> Generator[models.MessageProgress, None, None]:
         """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
         try:
-            with closing(self._follow(progress.stream(), progress.until)) as events:
+            with closing(self._follow(watch.stream(), watch.until)) as events:
                 for event in events:
                     if isinstance(event, models.MessageProgressEvent):
-                        if event.message_id == progress.message_id:
-                            yield event
-                    elif may_have_ended(progress.message_id, event) and has_ended(
-                        self.read_message(progress.message_id)
-                    ):
+                        progress = watch.progress_of(event)
+                        if progress is not None:
+                            yield progress
+                    elif may_have_ended(watch.message_id, event) and has_ended(self.read_message(watch.message_id)):
                         return
         except (ProblemError, UnreachableError, TimeoutError) as error:
             logger.debug("no progress is reported any more: %s", error)
