@@ -13,8 +13,6 @@ from pathlib import Path
 
 from cloud_connector_client import CloudConnector, ProblemError, UnreachableError, models
 
-TYPES = ["connection.online", "connection.offline", "message.status", "client.message"]
-
 
 def keep(file: Path, position: str) -> None:
     """Keeps the position only after the event has been handled: so none is missed."""
@@ -28,14 +26,17 @@ def main() -> None:
     file = Path(sys.argv[1] if len(sys.argv) > 1 else "position.txt")
     last_event_id = file.read_text() if file.exists() else None
     with CloudConnector(url, token=os.environ.get("CLOUD_CONNECTOR_TOKEN")) as connector:
-        for event in connector.events(types=TYPES, last_event_id=last_event_id):
+        for event in connector.events(
+            types=["connection.online", "connection.offline", "message.status", "client.message"],
+            last_event_id=last_event_id,
+        ):
             if isinstance(event, models.MessageStatusEvent):
                 print(event.client_id, event.message_id, event.status, flush=True)
             elif isinstance(event, models.ClientMessageEvent):
                 print(event.client_id, "says", event.directive, json.dumps(event.payload), flush=True)
             elif isinstance(event, models.GapEvent):
                 print("events may be missing: read again what you follow", flush=True)
-            else:
+            elif isinstance(event, models.ConnectionOnlineEvent | models.ConnectionOfflineEvent):
                 print(event.client_id, event.type, flush=True)
             keep(file, event.id)
 

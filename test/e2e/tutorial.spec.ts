@@ -25,7 +25,7 @@ beforeAll(async () => {
   mkdirSync(installed, { recursive: true });
   cpSync(join(ROOT, 'dist/client'), installed, { recursive: true });
   cpSync(join(ROOT, 'libs/client/package.json'), join(installed, 'package.json'));
-  for (const name of ['ask', 'follow']) {
+  for (const name of ['ask', 'work', 'follow']) {
     const { outputText } = transpileModule(readFileSync(join(PROGRAMS, `${name}.mts`), 'utf8'), TARGET);
     writeFileSync(join(dir, `${name}.mjs`), outputText);
   }
@@ -88,6 +88,15 @@ test('every host that is online is asked', async () => {
   for (const id of ['device-0001', 'device-0002']) {
     expect(output).toContain(`${id} answered {"pong":{"hello":"${id}"}}`);
   }
+});
+
+test('progress is shown, an answer that is an error, and one that is late', async () => {
+  const output = await run('work.mjs', 'device-0001');
+  expect(output).toMatch(/^100 %\n\{ steps: 3 \}\nfailed this device cannot do demo:dance; .* [0-9a-f-]{36}\n/m);
+  const [, late = ''] = /^sent no answer within 1\.5 s ([0-9a-f-]{36})\n$/m.exec(output) ?? [];
+  await waitUntil(async () =>
+    expect(await run('work.mjs', 'device-0001', late)).toMatch(/payload: \{ steps: 3 \},[^]*late: true/),
+  );
 });
 
 test('a host that is away gets its message when it comes, and a second run sends nothing twice', async () => {

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cloud_connector_client import CallError, ProblemError, UnreachableError, models
-from cloud_connector_client._call import Call, Pause, Progress, Running, Send
+from cloud_connector_client._call import Call, Pause, Report, Running, Send, Watch
 from cloud_connector_client._errors import problem_of
 from cloud_connector_client._operation import UNSET
-from service import ACCEPTED, answered, connection, message
+from service import ACCEPTED, AT, answered, connection, message
 
 SENT = models.Message.model_validate(message("sent", response_deadline="2026-11-30T07:00:00Z"))
 DONE = models.Message.model_validate(answered({"pages": 3}))
@@ -28,7 +28,8 @@ class Play:
         self, *outcomes: Any, timeout: float = 30, key: str | None = None, payload: Any = 1, progress: bool = False
     ) -> None:
         self.sent: list[Send] = []
-        self.watched: list[Progress] = []
+        self.watched: list[Watch] = []
+        self.reported: list[models.MessageProgress] = []
         self.pauses: list[float] = []
         self._outcomes = list(outcomes)
         self._steps = Call("printer", "print", payload, timeout, key, reports_progress=progress).steps()
@@ -40,8 +41,12 @@ class Play:
                 self.pauses.append(running.step.seconds)
                 running.resume(None)
                 continue
-            if isinstance(running.step, Progress):
+            if isinstance(running.step, Watch):
                 self.watched.append(running.step)
+                running.resume(None)
+                continue
+            if isinstance(running.step, Report):
+                self.reported.append(running.step.progress)
                 running.resume(None)
                 continue
             self.sent.append(running.step)
@@ -67,9 +72,10 @@ def test_waits_for_the_answer_with_one_request_and_returns_its_payload() -> None
     assert play.run() == {"pages": 3}
     (send,) = play.sent
     assert (send.operation.method, send.operation.path) == ("POST", "/v1/connections/printer/messages")
-    assert send.operation.headers["Prefer"] == "wait=10"
+    # A request that is cut off would not say whether the message was accepted: its wait ends before the time is over.
+    assert send.operation.headers["Prefer"] == "wait=9"
     assert send.operation.headers["Idempotency-Key"] == "job-7"
-    assert send.timeout == 20
+    assert send.timeout == 19
     body = {"directive": "print", "payload": 1, "ttl_seconds": 10, "response_timeout_seconds": 10}
     assert json.loads(send.operation.body or b"") == body
 
@@ -117,8 +123,16 @@ def test_ends_at_once_if_the_message_is_sent_and_the_service_awaits_no_answer() 
     ("status", "text", "details"),
     [
         ("failed", "the call of printer failed: out of paper (message m-1)", "out of paper"),
-        ("unanswered", "the call of printer got no answer in time (message m-1)", ""),
-        ("cancelled", "the call of printer was cancelled (message m-1)", ""),
+        (
+            "unanswered",
+            "the call of printer failed: the client did not answer in time (message m-1)",
+            "the client did not answer in time",
+        ),
+        (
+            "cancelled",
+            "the call of printer failed: the message was cancelled (message m-1)",
+            "the message was cancelled",
+        ),
     ],
 )
 def test_raises_if_the_message_is_not_answered(status: str, text: str, details: str) -> None:
@@ -130,12 +144,12 @@ def test_raises_if_the_message_is_not_answered(status: str, text: str, details: 
 def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
     error = Play(accepted(), SENT, timeout=1e-6).failure()
     assert isinstance(error, CallError)
-    assert (error.status, error.details) == ("sent", "no answer within 1 s")
+    assert (error.status, error.details) == ("sent", "no answer within 1e-06 s")
 
 
 def test_says_that_the_client_is_offline_if_the_message_still_waits_for_it_then() -> None:
     error = Play(accepted(), models.Message.model_validate(message("held")), timeout=1e-6).failure()
-    text = "the call of printer failed: no answer within 1 s, because the client is offline (message m-1)"
+    text = "the call of printer failed: no answer within 1e-06 s, because the client is offline (message m-1)"
     assert str(error) == text
 
 
@@ -177,7 +191,7 @@ def test_pauses_as_long_as_the_service_says() -> None:
     assert play.pauses == [7.0]
 
 
-@pytest.mark.parametrize("error", [problem(404), problem(500), problem(503, {"retry-after": "60"})])
+@pytest.mark.parametrize("error", [problem(404), problem(429, {"retry-after": "60"})])
 def test_asks_once_for_what_another_request_cannot_cure(error: ProblemError) -> None:
     play = Play(error)
     assert play.failure() is error
@@ -186,3 +200,64 @@ def test_asks_once_for_what_another_request_cannot_cure(error: ProblemError) -> 
 
 def test_cannot_know_whether_it_was_done_if_the_service_stays_away() -> None:
     assert isinstance(Play(UnreachableError("lost"), timeout=1e-6).failure(), UnreachableError)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [problem(401), problem(403), problem(404), problem(503, {"retry-after": "60"})],
+    ids=lambda one: one.status,
+)
+def test_fails_as_a_call_and_does_not_say_that_it_was_refused_if_its_answer_cannot_be_read(
+    refusal: ProblemError,
+) -> None:
+    error = Play(accepted(), refusal).failure()
+    assert isinstance(error, CallError)
+    assert (error.status, error.message.message_id, error.__cause__) == ("queued", "m-1", refusal)
+    assert error.details.startswith("the message was accepted, but its answer cannot be read: No: ")
+    assert [change.status for change in error.message.status_history] == ["queued"]
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (UnreachableError("lost"), problem(403)),
+        (problem(503), problem(401)),
+        (problem(500),),
+        (problem(503, {"retry-after": "60"}),),
+    ],
+)
+def test_does_not_know_whether_it_was_done_if_it_is_refused_after_that_or_by_a_proxy(
+    outcomes: tuple[Exception, ...],
+) -> None:
+    error = Play(*outcomes).failure()
+    assert isinstance(error, UnreachableError)
+    assert str(error).startswith("nobody knows whether the message was accepted: No: ")
+    assert error.__cause__ is outcomes[-1]
+
+
+def test_a_wait_is_cut_off_when_the_time_is_over() -> None:
+    play = Play(accepted(), DONE, timeout=1.5)
+    play.run()
+    post, read = play.sent
+    assert (post.operation.headers["Prefer"], post.timeout) == ("wait=1", 11)
+    assert read.operation.headers["Prefer"] == "wait=2"
+    assert 0 < read.timeout <= 1.5
+
+
+@pytest.mark.parametrize("status", ["unanswered", "expired", "cancelled", "failed"])
+def test_says_that_a_message_has_a_late_answer(status: str) -> None:
+    late = message(status, answer=answered({"pages": 3}, late=True)["answer"])
+    error = Play(models.Message.model_validate(late)).failure()
+    assert isinstance(error, CallError)
+    assert error.details.endswith("; it has answered late, which `answer` of the message shows")
+    assert error.message.answer is not None
+    assert error.message.answer.payload == {"pages": 3}
+
+
+def test_reports_the_last_progress_at_the_end_unless_it_was_reported() -> None:
+    progress = {"percent": 100, "details": None, "at": AT}
+    ended = models.Message.model_validate(answered(1) | {"progress": progress})
+    play = Play(accepted(), ended, progress=True)
+    play.run()
+    assert [one.percent for one in play.reported] == [100]
+    assert not play.watched[0].news(play.reported[0])

@@ -511,3 +511,31 @@ def test_both_clients_have_the_same_methods() -> None:
         return {name.removeprefix("a") if name == "aclose" else name for name in dir(kind) if not name.startswith("_")}
 
     assert names(CloudConnector) == names(AsyncCloudConnector)
+
+
+def test_call_reports_the_last_progress_at_the_end_without_events(driver: Driver, service: Service) -> None:
+    progress = {"percent": 100, "details": "done", "at": AT}
+    service.answers = [reply(ACCEPTED, 202), refuse(403, "forbidden"), reply(answered(1) | {"progress": progress})]
+    seen: list[models.MessageProgress] = []
+    assert driver.run("call", "printer", "print", on_progress=seen.append) == 1
+    assert [(one.percent, one.details) for one in seen] == [(100, "done")]
+
+
+def test_call_ends_when_its_time_is_over_in_the_middle_of_a_wait(driver: Driver, service: Service) -> None:
+    service.answers = [reply(ACCEPTED, 202), silent, reply(message("sent", response_deadline=AT))]
+    with pytest.raises(CallError) as raised:
+        driver.run("call", "printer", "print", timeout=0.3)
+    assert (raised.value.status, raised.value.details) == ("sent", "no answer within 0.3 s")
+    assert [one.headers["prefer"] for one in service.requests] == [None, "wait=1", None]
+
+
+def test_refuses_a_wait_that_would_be_cut_off(driver: Driver, service: Service) -> None:
+    with pytest.raises(ValueError, match="timeout must be more than the 10 s of wait, not 2 s"):
+        driver.run("read_message", "m-1", wait=10, timeout=2)
+    assert service.requests == []
+
+
+def test_says_for_how_long_it_has_waited(driver: Driver, service: Service) -> None:
+    service.answers = [silent]
+    with pytest.raises(UnreachableError, match=r"cannot be reached: no answer within 0\.2 s; is the gateway running"):
+        driver.run("whoami", timeout=0.2)

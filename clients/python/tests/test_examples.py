@@ -46,6 +46,16 @@ def test_the_examples_of_a_document_have_correct_types(path: str, heading: str, 
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
 
 
+@pytest.mark.parametrize("options", [[], ["--strict"]])
+def test_the_programs_of_the_tutorial_have_correct_types(options: list[str]) -> None:
+    programs = sorted(str(path) for path in (ROOT / "examples" / "application").glob("*.py"))
+    assert programs != []
+    # As a reader runs it: without the settings of this folder.
+    command = [sys.executable, "-m", "mypy", "--config-file=", *options, *programs]
+    result = subprocess.run(command, cwd=HERE, capture_output=True, text=True, env={**os.environ, "MYPYPATH": "src"})
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+
+
 @pytest.mark.skipif(URL == "", reason="needs a system")
 @EACH
 def test_the_examples_of_a_document_run(path: str, heading: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from cloud_connector_client import CloudConnector
+from cloud_connector_client import CloudConnector, models
 
 PROGRAMS = Path(__file__).parent.parent.parent.parent / "examples" / "application"
 URL = os.environ.get("CLOUD_CONNECTOR_URL", "")
@@ -64,6 +65,19 @@ def test_every_host_that_is_online_is_asked_and_an_order_is_sent_once() -> None:
     assert again.groups() == (sent[1], "answered")
 
 
+def test_progress_is_shown_an_answer_that_is_an_error_and_one_that_is_late() -> None:
+    begin = datetime.now(timezone.utc)
+    output = run(str(PROGRAMS / "work.py"), DEVICE)
+    assert "100.0 %\n{'steps': 3}\nfailed this device cannot do demo:dance" in output
+    late = re.search(r"^sent no answer within 1.5 s ([0-9a-f-]{36})$", output, re.MULTILINE)
+    assert late is not None, output
+    with CloudConnector(URL) as connector:
+        for event in connector.events(types=["message.status"], client_id=DEVICE, since=begin):
+            if isinstance(event, models.MessageStatusEvent) and (event.message_id, event.late) == (late[1], True):
+                break
+    assert "payload={'steps': 3}" in run(str(PROGRAMS / "work.py"), DEVICE, late[1])
+
+
 @pytest.mark.parametrize("program", ["ask.py", "follow.py"])
 def test_a_program_says_in_one_line_that_the_service_is_away(program: str, tmp_path: Path) -> None:
     # Nobody listens there.
@@ -110,7 +124,7 @@ def test_a_program_that_follows_events_goes_on_after_the_last_one(tmp_path: Path
 
 PINGS = """
 import os
-from cloud_connector_client import CloudConnector
+from cloud_connector_client import CloudConnector, models
 with CloudConnector(os.environ["CLOUD_CONNECTOR_URL"]) as connector:
     while True:
         connector.send_message(os.environ["DEVICE_ID"], "demo:ping", wait=10)

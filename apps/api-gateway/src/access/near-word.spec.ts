@@ -8,6 +8,6 @@ it.each([
   ['Events:read', 'events:read'],
   ['nothing', undefined],
   ['', undefined],
-])('for the scope %j, %j was meant', (wrong, meant) => {
-  expect(nearWord(wrong, SCOPES)).toBe(meant);
+])('for the scope %j, %j was meant', (wrong, expected) => {
+  expect(nearWord(wrong, SCOPES)).toBe(expected);
 });

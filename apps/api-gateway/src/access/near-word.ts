@@ -1,18 +1,18 @@
 /** Finds the word that was probably meant. */
 
 /** Most letters that may be wrong. */
-const MOST_EDITS = 3;
+const MOST_CHANGES = 3;
 
 /** The word that differs least; undefined if none is near. */
 export function nearWord(wrong: string, known: readonly string[]): string | undefined {
   const found = known
-    .map((word) => ({ word, edits: editsBetween(wrong, word) }))
-    .filter(({ edits }) => edits <= MOST_EDITS);
-  return found.sort((a, b) => a.edits - b.edits)[0]?.word;
+    .map((word) => ({ word, changes: changesBetween(wrong, word) }))
+    .filter(({ changes }) => changes <= MOST_CHANGES);
+  return found.sort((a, b) => a.changes - b.changes)[0]?.word;
 }
 
 /** How many letters have to be added, removed or replaced (Levenshtein). */
-function editsBetween(from: string, to: string): number {
+function changesBetween(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i);
   for (const [i, letter] of Array.from(from).entries()) {
     const next = [i + 1];

@@ -193,10 +193,11 @@ class Call:
             nonlocal may_be_sent
             wait = min(LONGEST_WAIT_SECONDS, math.floor(left)) if waits else 0
             try:
-                return (yield Send(self._send(wait or None), wait + REPLY_SECONDS))
+                answer: Message | AcceptedMessage = yield Send(self._send(wait or None), wait + REPLY_SECONDS)
             except (ProblemError, UnreachableError) as error:
                 may_be_sent = may_be_sent or _says_nothing(error)
                 raise
+            return answer
 
         try:
             return (yield from self._until_served(request))
@@ -214,7 +215,8 @@ class Call:
             wait = min(LONGEST_WAIT_SECONDS, math.ceil(left))
             is_cut_off = 0 < left < wait + REPLY_SECONDS
             limit = left if is_cut_off else wait + REPLY_SECONDS
-            return (yield Send(operations.read_message(accepted.message_id, wait=wait or None), limit))
+            message: Message = yield Send(operations.read_message(accepted.message_id, wait=wait or None), limit)
+            return message
 
         try:
             return (yield from self._until_served(request))
