@@ -12,18 +12,21 @@ import { TestClient } from '../support/mqtt-client.js';
 /** Error texts of Redis for a command that is not allowed. */
 const REFUSED = /NOPERM|The user executing the script can't/;
 const PASSWORD = 'a-password-of-the-spec';
+const ADMIN = 'another-password-of-the-spec';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-redis-security-'));
 let port: number;
 let part: Part;
 let api: Api;
 let mqttUrl: string;
+let env: Record<string, string>;
 const apps: Part[] = [];
 
 beforeAll(async () => {
   execFileSync(join(ROOT, 'examples/mosquitto/secure/certificates.sh'), [dir]);
   const users = readFileSync(join(ROOT, 'examples/redis/users.acl'), 'utf8').replace('CHANGE-ME', PASSWORD);
-  writeFileSync(join(dir, 'users.acl'), users);
+  // As examples/redis/README.md says, for the work of an operator.
+  writeFileSync(join(dir, 'users.acl'), `${users}user admin on >${ADMIN} ~* &* +@all\n`);
   port = await freePort();
   const tls = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-ca-cert-file', join(dir, 'ca.crt')];
   const certificate = ['--tls-cert-file', join(dir, 'broker.crt'), '--tls-key-file', join(dir, 'broker.key')];
@@ -33,7 +36,7 @@ beforeAll(async () => {
   await part.until(() => asUser((redis) => redis.ping()));
   const mosquitto = await startMosquitto({ dir });
   mqttUrl = mosquitto.url;
-  const env = {
+  env = {
     REDIS_URL: `rediss://cloud-connector:${PASSWORD}@127.0.0.1:${port}`,
     MQTT_URL: mqttUrl,
     NODE_EXTRA_CA_CERTS: join(dir, 'ca.crt'),
@@ -96,15 +99,35 @@ it('the apps register a client, send it messages and disconnect it as this Redis
   expect((await api.send('secured', { directive: 'spec:held' })).body.status).toBe('held');
 });
 
+it('a second ingester gets its share as this Redis user, and what a stopped one has', async () => {
+  const [, first] = apps;
+  const second = await startApp('status-ingester', { dir, env, name: 'second-ingester' });
+  apps.push(second);
+  const owners = async (): Promise<number> => {
+    const { body } = await api.call<{ shards: { owner: string | null }[] }>('GET', '/v1/cluster');
+    return new Set(body.shards.map(({ owner }) => owner)).size;
+  };
+  await waitUntil(async () => expect(await owners()).toBe(2), { what: 'shards of two ingesters' });
+  expect(await first?.stop()).toBe(0);
+  await waitUntil(async () => expect(await owners()).toBe(1), { what: 'shards of one ingester' });
+  const client = await TestClient.connect(mqttUrl, 'handed-over');
+  await client.shakeHands();
+  await api.untilConnection('handed-over', ({ state }) => state === 'online');
+  client.mqtt.end(true);
+});
+
 it('Redis has refused no command of the apps', async () => {
   await waitUntil(
     async () => {
-      for (const app of apps)
+      for (const app of apps.filter(({ running }) => running))
         expect((await fetch(`${(app as Part & { url: string }).url}/health/ready`)).status).toBe(200);
     },
     { what: 'ready apps' },
   );
   for (const app of apps) expect(readFileSync(app.log, 'utf8')).not.toMatch(REFUSED);
+  // Also what no app has logged.
+  const refused = await asUser((redis) => redis.call('ACL', 'LOG'), 'admin', ADMIN);
+  expect(refused).toEqual([]);
 });
 
 it.each([

@@ -16,6 +16,7 @@ export * from './observability.module.js';
 export {
   RedisBusyError,
   RedisError,
+  RedisForbiddenError,
   RedisFullError,
   RedisScriptError,
   RedisUnavailableError,

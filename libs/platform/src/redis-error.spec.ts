@@ -5,6 +5,7 @@ import { LuaCommands, type LuaCommand, type NoArgs } from './lua-commands.js';
 import {
   RedisBusyError,
   RedisError,
+  RedisForbiddenError,
   RedisFullError,
   RedisScriptError,
   RedisUnavailableError,
@@ -118,13 +119,22 @@ describe('the error of a Redis command that fails', () => {
 
   it.each([
     ['CLUSTERDOWN The cluster is down', RedisUnavailableError, true],
-    ['NOPERM no permission', RedisUnavailableError, true],
+    ['NOPERM no permission', RedisForbiddenError, true],
     ['ERR user_script:1: attempt to index a nil value', RedisScriptError, false],
     ['WRONGTYPE of the wrong kind', RedisScriptError, false],
   ])('has the class of its code: %s', (reply, type, canRetry) => {
     const error = asRedisError(new (ReplyError as new (message: string) => Error)(reply));
     expect(error).toBeInstanceOf(type);
     expect(isRedisError(error)).toBe(canRetry);
+  });
+
+  it.each([
+    ["NOPERM this user has no permissions to run the 'client|unblock' command", '+client|unblock'],
+    ["NOPERM User cloud-connector has no permissions to run the 'info' command", '+info'],
+    ['NOPERM No permissions to access a key', 'a key or a channel that begins with KEY_PREFIX'],
+  ])('names the right that is missing: %s', (reply, right) => {
+    const error = asRedisError(new (ReplyError as new (message: string) => Error)(reply));
+    expect(error).toMatchObject({ right });
   });
 
   it('has the error of the client as its cause, and keeps its class when it is classified again', async () => {

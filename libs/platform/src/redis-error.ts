@@ -16,8 +16,19 @@ export abstract class RedisError extends Error {
 
 /** Redis cannot be reached, replies too late, or does not serve this connection now. */
 export class RedisUnavailableError extends RedisError {
-  override readonly name = 'RedisUnavailableError';
+  override readonly name: string = 'RedisUnavailableError';
   override readonly canRetry = true;
+}
+
+/** The user of the connection lacks a right. An operator can give it while the app runs. */
+export class RedisForbiddenError extends RedisUnavailableError {
+  override readonly name = 'RedisForbiddenError';
+
+  /** What the user lacks, as a rule of Redis' access control if it is a command, such as `+client|unblock`. */
+  get right(): string {
+    const command = /'([a-z|_.-]+)' command/i.exec(this.message)?.[1];
+    return command === undefined ? 'a key or a channel that begins with KEY_PREFIX' : `+${command}`;
+  }
 }
 
 /** Redis serves no connection for a while: it loads its data, or runs a long script. */
@@ -41,7 +52,7 @@ export class RedisScriptError extends RedisError {
 /** Codes of errors that end when servers have changed their roles, or when an operator has changed our permissions. */
 const UNAVAILABLE: ReadonlySet<string> = new Set([
   ...['READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'MOVED', 'ASK', 'TRYAGAIN', 'CROSSSLOT', 'UNBLOCKED', 'NOREPLICAS'],
-  ...['NOAUTH', 'WRONGPASS', 'NOPERM', 'MISCONF', 'EXECABORT', 'UNKILLABLE', 'NOTBUSY'],
+  ...['NOAUTH', 'WRONGPASS', 'MISCONF', 'EXECABORT', 'UNKILLABLE', 'NOTBUSY'],
 ]);
 const BUSY: ReadonlySet<string> = new Set(['LOADING', 'BUSY']);
 
@@ -50,6 +61,7 @@ export function asRedisError(error: unknown): RedisError | undefined {
   if (error instanceof RedisError) return error;
   if (!(error instanceof (ReplyError as new () => Error))) return undefined;
   const code = /^\S*/.exec(error.message)?.[0] ?? '';
+  if (code === 'NOPERM') return new RedisForbiddenError(error);
   if (UNAVAILABLE.has(code)) return new RedisUnavailableError(error);
   if (BUSY.has(code)) return new RedisBusyError(error);
   return code === 'OOM' ? new RedisFullError(error) : new RedisScriptError(error);
@@ -62,12 +74,16 @@ export function isRedisError(error: unknown): boolean {
 
 const typed = new WeakSet<Command>();
 
-/** Makes the command reject with one of the classes above. */
-export function withTypedErrors(command: Command): Command {
+/** Makes the command reject with one of the classes above, which `onError` is called with first. */
+export function withTypedErrors(command: Command, onError: (error: RedisError) => void): Command {
   // A command that waited in the offline queue is sent a second time.
   if (typed.has(command)) return command;
   typed.add(command);
   const { reject } = command;
-  command.reject = (error) => reject(asRedisError(error) ?? new RedisUnavailableError(error));
+  command.reject = (cause) => {
+    const error = asRedisError(cause) ?? new RedisUnavailableError(cause);
+    onError(error);
+    reject(error);
+  };
   return command;
 }

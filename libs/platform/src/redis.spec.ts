@@ -3,6 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis as RedisServer } from 'ioredis';
 import { eventually, freePort, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { createLogger } from './logger.js';
 import { addressText } from './redis-fault.js';
 import { redisOutage } from './redis-outage.js';
 import { closeRedis, connectRedis, type Redis } from './redis.js';
@@ -99,6 +100,23 @@ describe('redisOutage', () => {
 });
 
 describe('a Redis connection', () => {
+  it('warns once of a right that its user lacks, also if nobody looks at the failure', async () => {
+    const server = await startRedis();
+    const lines: unknown[] = [];
+    const logger = createLogger('spec', 'warn', { write: (line) => void lines.push(JSON.parse(line)) });
+    const redis = connectRedis(server.url, { name: 'spec-rights', whenAway: 'wait' }, logger);
+    await redis.acl('SETUSER', 'default', '-client|unblock', '-echo');
+    for (let i = 0; i < 3; i++) {
+      await Promise.allSettled([redis.client('UNBLOCK', 1), redis.multi().echo('a').exec()]);
+    }
+    expect(lines).toEqual([
+      expect.objectContaining({ level: 'warn', redis: 'spec-rights', right: '+client|unblock' }),
+      expect.objectContaining({ level: 'warn', redis: 'spec-rights', right: '+echo' }),
+    ]);
+    redis.disconnect();
+    await server.stop();
+  });
+
   it('ends at closeRedis even if Redis never replies to QUIT', async () => {
     const server = await startRedis();
     const redis = connectRedis(server.url, { name: 'spec-silent', whenAway: 'wait' }, quiet);

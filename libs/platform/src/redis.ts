@@ -7,7 +7,7 @@ import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
 import './redis-connector.js';
 import { masterConnector } from './redis-master.js';
-import { withTypedErrors } from './redis-error.js';
+import { RedisForbiddenError, withTypedErrors, type RedisError } from './redis-error.js';
 import { watchFaults } from './redis-fault.js';
 import './redis-slots-refresh.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
@@ -55,7 +55,9 @@ export function connectRedis(
   if (isCluster(redis)) redis.on('+node', batchWrites);
   else batchWrites(redis);
   const send = redis.sendCommand.bind(redis);
-  redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
+  const warnOfRight = warnOfMissingRights(name, logger);
+  redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) =>
+    send(withTypedErrors(command, warnOfRight), ...more);
   const fault = watchFaults(redis, address);
   const warn = (error: Error): void =>
     logger.warn({ redis: name, address: fault.address, err: error }, 'redis connection error');
@@ -63,6 +65,17 @@ export function connectRedis(
   redis.on('node error', warn);
   redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
   return redis;
+}
+
+/** One warning for each right that the user lacks, whoever calls the command, and whether its caller reports the failure or not. */
+function warnOfMissingRights(name: string, logger: Logger): (error: RedisError) => void {
+  const warned = new Set<string>();
+  return (error) => {
+    if (!(error instanceof RedisForbiddenError) || warned.has(error.right)) return;
+    warned.add(error.right);
+    const { right, message } = error;
+    logger.warn({ redis: name, right, reply: message }, `the user of Redis lacks a right: ${right}`);
+  };
 }
 
 /**

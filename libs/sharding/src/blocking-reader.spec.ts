@@ -1,4 +1,4 @@
-import { connectRedis, type Redis } from '@app/platform';
+import { RedisForbiddenError, connectRedis, type Redis } from '@app/platform';
 import { blockedClient, blockForever } from '../../../test/support/owner-loop.js';
 import { Proxy } from '../../../test/support/proxy.js';
 import { withRedis } from '../../../test/support/redis.js';
@@ -151,6 +151,25 @@ describe('a blocking read', () => {
     await readOnce();
     expect(read.map(({ text }) => text)).toEqual(['x', 'x']);
   });
+});
+
+it('a user who may not interrupt a read makes the next reads short, and they end by themselves', async () => {
+  await control.acl('SETUSER', 'default', '-client|unblock');
+  const xread = jest.spyOn(connection, 'xread');
+  const first = readOnce();
+  await blocked();
+  const unblock = jest.spyOn(control, 'client');
+  reader.interrupt();
+  await eventually('Redis has refused', () => expect(unblock).toHaveBeenCalled());
+  await expect(unblock.mock.results[0]?.value).rejects.toBeInstanceOf(RedisForbiddenError);
+  await control.xadd(KEY, '*', 'text', 'x');
+  await first;
+  await readOnce();
+  reader.interrupt();
+  expect(read.map(({ text }) => text)).toEqual(['x', 'x']);
+  expect(unblock).toHaveBeenCalledTimes(1);
+  expect(xread.mock.calls.map((args) => args[args.indexOf('BLOCK') + 1])).toEqual([5000, 250]);
+  await control.acl('SETUSER', 'default', '+client|unblock');
 });
 
 it('a reader without a control connection ignores an interruption', async () => {

@@ -1,9 +1,12 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from '@app/platform';
+import { RedisForbiddenError, type Redis } from '@app/platform';
 import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
-/** The longest time that a read blocks. A shard that is granted during a read interrupts it, or is not read before its end. */
+/**
+ * The longest time that a read blocks. A shard that is granted during a read interrupts it, or is not read before its end. A
+ * user of Redis that may not interrupt makes reads short, from the first attempt on.
+ */
 const BLOCK_MS = { interruptible: 5000, otherwise: 250 } as const;
 /** Between two attempts to interrupt a read; doubled from `min` to `max`. */
 const END_AGAIN_MS = { min: 1, max: 100 } as const;
@@ -22,7 +25,7 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     private readonly streams: ShardStreams<Entry>,
     private readonly batchSize: Pick<AdaptiveBatchSize, 'count' | 'recordRead'> = new AdaptiveBatchSize(),
     /** The connection through which a read is interrupted. */
-    private readonly control?: Redis,
+    private control?: Redis,
   ) {
     // A connection that is opened again has another id. It is asked for before the client sends the last read again.
     if (control !== undefined) redis.on('connect', () => void this.askForId());
@@ -68,10 +71,20 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     this.isEnding = true;
     for (let waitMs: number = END_AGAIN_MS.min; this.isReading && this.isInterrupted; waitMs *= 2) {
       const id = await this.connectionId;
-      if (id !== undefined) await control.client('UNBLOCK', id).catch(() => undefined);
+      if (id !== undefined) await this.unblock(control, id);
+      if (this.control === undefined) break;
       await sleep(Math.min(waitMs, END_AGAIN_MS.max));
     }
     this.isEnding = false;
+  }
+
+  /** After another failure, as of the connection, the next attempt follows. The connection warns of the right that is missing. */
+  private async unblock(control: Redis, id: number): Promise<void> {
+    try {
+      await control.client('UNBLOCK', id);
+    } catch (error) {
+      if (error instanceof RedisForbiddenError) this.control = undefined;
+    }
   }
 
   /**
