@@ -82,12 +82,16 @@ export function findProgram(/** @type {string} */ name) {
  */
 export function ensurePackages(/** @type {'run' | 'all'} */ scope) {
   const marker = join(ROOT, 'node_modules', '.installed');
-  const lock = createHash('sha256')
-    .update(readFileSync(join(ROOT, 'package-lock.json')))
-    .digest('hex');
+  const installed = join(ROOT, 'node_modules', '.package-lock.json');
+  const lockText = readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
+  const lock = createHash('sha256').update(lockText).digest('hex');
   // An empty marker is one of release 0.1.0 and fits no lock.
   const [scopeThen, lockThen] = existsSync(marker) ? readFileSync(marker, 'utf8').split(' ') : [];
   if (lockThen === lock && (scopeThen === 'all' || scopeThen === scope)) return;
+  if (existsSync(installed) && holdsAllPackages(lockText, readFileSync(installed, 'utf8'))) {
+    writeFileSync(marker, `all ${lock}`);
+    return;
+  }
   // `npm ci` would refuse a lock without the optional packages of other platforms, and would start from nothing.
   // Without --no-save, an older npm would write the lock in its own way.
   const options = ['--no-save', '--no-audit', '--no-fund', '--include=dev', '--ignore-scripts', '--loglevel=error'];
@@ -95,6 +99,23 @@ export function ensurePackages(/** @type {'run' | 'all'} */ scope) {
     run('npm', ['install', ...options, ...(scope === 'run' ? RUN_ONLY : [])], process.env, { quiet: true }),
   );
   writeFileSync(marker, `${scope} ${lock}`);
+}
+
+/**
+ * Whether everything is installed, as by `npm ci`: npm lists what it has installed in a lock of its own.
+ * @param {string} lock text of `package-lock.json` @param {string} installed text of `node_modules/.package-lock.json`
+ */
+export function holdsAllPackages(lock, installed) {
+  /** @typedef {{ packages: Record<string, { version?: string, optional?: boolean }> }} Lock */
+  /** @type {Lock} */
+  const { packages } = JSON.parse(lock);
+  /** @type {Lock} */
+  const { packages: present } = JSON.parse(installed);
+  return Object.entries(packages).every(([path, { version, optional }]) => {
+    // The root and the workspaces are no packages; optional ones may be those of another platform.
+    if (!path.startsWith('node_modules/') || optional === true) return true;
+    return path in present && present[path]?.version === version;
+  });
 }
 
 /**

@@ -248,6 +248,19 @@ it('the ingester joins again after Redis has lost all data, and clients that sha
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
 });
 
+it('an ingester that cannot hand over in time, because Redis is away, ends with 1 and says what has not stopped', async () => {
+  await ingester.stop();
+  ingester = await startApp('status-ingester', { dir, env: { ...env(), SHUTDOWN_GRACE: '30s' } });
+  await redis.stop();
+  const ended = ingester.stop(40_000);
+  const late = /"level":"warn".*"step":".*did not stop in time/;
+  await waitUntil(() => expect(readFileSync(ingester.log, 'utf8')).toMatch(late), { what: 'a step that is late' });
+  await redis.again();
+  expect(await ended).toBe(1);
+  expect(readAppLog(ingester.log).at(-1)?.message).toMatch(/^stopped, but not everything was handed over/);
+  ingester = await startApp('status-ingester', { dir, env: env() });
+});
+
 it('every line that an app prints is one JSON object, also when the broker refuses it and when it stops', async () => {
   const { port } = mosquitto;
   const contrary = await ContraryBroker.before(port);

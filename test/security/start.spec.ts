@@ -1,6 +1,6 @@
 /** Apps refuse to start with unsafe settings; without credentials a gateway serves its own machine only. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSettings } from '@app/platform';
@@ -89,6 +89,10 @@ it('the key command makes a key, shows it once, and revokes it', async () => {
     spawnSync(process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/key.js'), ...args, '--file', file], {
       encoding: 'utf8',
     });
+  expect(command('list')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('"npm run key -- create') as string,
+  });
   expect(command('create', '--help')).toEqual(
     expect.objectContaining({ status: 0, stdout: expect.stringMatching(/^npm run key -- create --id ID/) as string }),
   );
@@ -126,4 +130,27 @@ it('the key command makes a key, shows it once, and revokes it', async () => {
   expect((await api.call('GET', '/v1/cluster')).status).toBe(403);
   expect(command('revoke', '--id', 'ops').status).toBe(0);
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ keys: [] });
+});
+
+it('the key command keeps owner and mode of a file that it changes', () => {
+  const file = join(dir, 'kept.json');
+  const change = (...args: string[]): void => {
+    const program = join(ROOT, 'dist/apps/api-gateway/src/key.js');
+    expect(spawnSync(process.execPath, [program, ...args, '--file', file]).status).toBe(0);
+  };
+  const access = (): number[] => {
+    const about = statSync(file);
+    return [about.uid, about.gid, about.mode & 0o777];
+  };
+  change('create', '--id', 'first', '--scopes', 'all');
+  const [user = 0, group = 0, rights] = access();
+  expect(rights).toBe(0o644);
+  // Root alone can give a file away.
+  const given = user === 0 ? 65_534 : group;
+  chownSync(file, user, given);
+  chmodSync(file, 0o640);
+  change('create', '--id', 'second', '--scopes', 'all');
+  expect(access()).toEqual([user, given, 0o640]);
+  change('revoke', '--id', 'first');
+  expect(access()).toEqual([user, given, 0o640]);
 });

@@ -2,7 +2,17 @@
  * `npm run key`, and in the image `node dist/apps/api-gateway/src/key.js`: makes, lists and revokes API keys. A running
  * gateway applies a change within a second or two.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { KeyEntry, mintKey, parseKeyFile } from './access/api-keys.js';
@@ -113,8 +123,11 @@ function read(path: string, mayBeAbsent: boolean): KeyEntry[] {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (mayBeAbsent && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (mayBeAbsent) return [];
+    throw new UsageError(
+      `There is no key file ${path}. "npm run key -- create --id ID --scopes SCOPES" makes it; --file names another one.`,
+    );
   }
   try {
     return parseKeyFile(text).keys;
@@ -133,10 +146,29 @@ function writeSecret(path: string, key: string): void {
   }
 }
 
-/** Replaces the file atomically, so that a gateway never reads half of it. Everybody may read it, since it has digests only. */
+/**
+ * Replaces the file atomically, so that a gateway never reads half of it. Owner and mode stay. Everybody may read a new file, since it
+ * has digests only.
+ */
 function write(path: string, keys: readonly KeyEntry[]): void {
   mkdirSync(dirname(path), { recursive: true });
+  const former = statSync(path, { throwIfNoEntry: false });
   const newFile = `${path}.${process.pid}.new`;
-  writeFileSync(newFile, `${JSON.stringify({ keys }, null, 2)}\n`, { mode: 0o644, flag: 'wx' });
-  renameSync(newFile, path);
+  writeFileSync(newFile, `${JSON.stringify({ keys }, null, 2)}\n`, {
+    mode: former === undefined ? 0o644 : 0o600,
+    flag: 'wx',
+  });
+  try {
+    if (former !== undefined) keepAccess(newFile, former);
+    renameSync(newFile, path);
+  } catch (error) {
+    rmSync(newFile);
+    throw error;
+  }
+}
+
+function keepAccess(path: string, former: Stats): void {
+  const made = statSync(path);
+  if (made.uid !== former.uid || made.gid !== former.gid) chownSync(path, former.uid, former.gid);
+  chmodSync(path, former.mode & 0o777);
 }

@@ -35,6 +35,7 @@ describe('Lifecycle', () => {
     const app = lifecycle(step('redis'), step('queues'), SERVERS, step('key space'), step('feed'));
     expect(await app.start()).toBe(true);
     await close(app);
+    expect(app.allStopped).toBe(true);
     expect(done).toEqual([
       ...['start redis', 'start queues', 'start key space', 'start feed'],
       ...['stop feed', 'stop key space', 'servers closed', 'stop queues', 'stop redis'],
@@ -99,6 +100,7 @@ describe('Lifecycle', () => {
     await close(app);
     expect(done.slice(2)).toEqual(['stop redis', 'servers closed']);
     expect(lines).toMatchObject([{ step: 'worker', wait_ms: 1, level: 40 }]);
+    expect(app.allStopped).toBe(false);
   });
 
   it('goes on with the next step if a stop fails, and logs the cause', async () => {
@@ -110,5 +112,6 @@ describe('Lifecycle', () => {
     await close(app);
     expect(done.slice(2)).toEqual(['stop redis', 'servers closed']);
     expect(lines).toMatchObject([{ step: 'worker', level: 50, err: { message: 'it broke' } }]);
+    expect(app.allStopped).toBe(false);
   });
 });

@@ -5,7 +5,7 @@
  * L1 A stop first reports unready and aborts the signal that was passed to the starts.
  * L2 Each step stops at most once, and only if its start has begun. A step without `start` is always stopped: it closes what
  *    was opened when it was constructed.
- * L3 A stop that fails or exceeds its time limit is logged, and the next step is stopped.
+ * L3 A stop that fails or exceeds its time limit is logged, and the next step is stopped. `allStopped` says so afterwards.
  * L4 If a start fails, the steps that were started are stopped, and the start rejects with the cause.
  */
 import type { OnApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
@@ -38,6 +38,7 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
   private readonly begun = new Set<LifecycleStep>();
   private readonly stopped = new Set<LifecycleStep>();
   private readonly stopping = sharedAbort();
+  private notStopped = false;
   private readonly aboveServers: readonly LifecycleStep[];
   private readonly belowServers: readonly LifecycleStep[];
 
@@ -82,6 +83,11 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
     await this.stop(this.aboveServers);
   }
 
+  /** Whether each step that was stopped has ended in time and without a failure. */
+  get allStopped(): boolean {
+    return !this.notStopped;
+  }
+
   private isStopping(): boolean {
     return this.stopping.signal.aborted;
   }
@@ -102,13 +108,11 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
   private async stopStep(step: LifecycleStep): Promise<void> {
     const { name, stopWithinMs = STOP_MS } = step;
     try {
-      await closeWithin(
-        stopWithinMs,
-        () => step.stop?.(),
-        () =>
-          this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: stopping the next'),
-      );
+      if (await closeWithin(stopWithinMs, () => step.stop?.())) return;
+      this.notStopped = true;
+      this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: stopping the next');
     } catch (error) {
+      this.notStopped = true;
       this.logger.error({ step: name, err: error }, 'this step failed to stop');
     }
   }

@@ -16,7 +16,7 @@ export abstract class RedisError extends Error {
 
 /** Redis cannot be reached, replies too late, or does not serve this connection now. */
 export class RedisUnavailableError extends RedisError {
-  override readonly name: string = 'RedisUnavailableError';
+  override readonly name: 'RedisUnavailableError' | 'RedisForbiddenError' = 'RedisUnavailableError';
   override readonly canRetry = true;
 }
 

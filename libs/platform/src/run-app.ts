@@ -1,4 +1,7 @@
-/** Starts an app. On SIGTERM or SIGINT it stops the app in order, and ends the process after `SHUTDOWN_GRACE` at the latest. */
+/**
+ * Starts an app. On SIGTERM or SIGINT it stops the app in order, and ends the process after `SHUTDOWN_GRACE` at the latest:
+ * with 0 if every step has stopped, else with 1.
+ */
 import 'reflect-metadata';
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -87,10 +90,13 @@ function stopOnSignals(graceMs: number, logger: Logger): { app?: NestFastifyAppl
     logger.info({ signal }, 'stopping');
     const onLate = (): void =>
       logger.error({ grace_ms: graceMs }, 'the app did not stop within SHUTDOWN_GRACE: the process exits now');
+    const lifecycle = target.app?.get(Lifecycle);
     closeWithin(graceMs, () => target.app?.close(), onLate).then(
-      (stopped) => {
-        if (stopped) logger.info('stopped');
-        end(logger, stopped ? 0 : 1);
+      (closed) => {
+        const inOrder = closed && lifecycle?.allStopped !== false;
+        if (inOrder) logger.info('stopped');
+        else if (closed) logger.error('stopped, but not everything was handed over: see the lines before');
+        end(logger, inOrder ? 0 : 1);
       },
       (error: unknown) => {
         logger.error({ err: error }, 'stop failed');

@@ -71,7 +71,7 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     this.isEnding = true;
     for (let waitMs: number = END_AGAIN_MS.min; this.isReading && this.isInterrupted; waitMs *= 2) {
       const id = await this.connectionId;
-      if (id !== undefined) await this.unblock(control, id);
+      if (id !== undefined) await this.interruptOnce(control, id);
       if (this.control === undefined) break;
       await sleep(Math.min(waitMs, END_AGAIN_MS.max));
     }
@@ -79,7 +79,7 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
   }
 
   /** After another failure, as of the connection, the next attempt follows. The connection warns of the right that is missing. */
-  private async unblock(control: Redis, id: number): Promise<void> {
+  private async interruptOnce(control: Redis, id: number): Promise<void> {
     try {
       await control.client('UNBLOCK', id);
     } catch (error) {
