@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { fleetText, onlineDevices } from './fleet-online.mjs';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
 import { Ports } from './ports.mjs';
+import { ownServers, ownServersHint } from './own-servers.mjs';
 import {
   EndedEarlyError,
   NotReadyError,
@@ -28,7 +29,7 @@ In the environment: DATA_DIR, GATEWAY_PORT, INGESTER_PORT, DISPATCHER_PORT, MQTT
 servers of your own. The apps get all other settings (docs/configuration.md).`;
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
-const ports = new Ports(process.env, (line) => console.log(line));
+const ports = new Ports(process.env, (line) => console.log(line), join(dir, 'ports.json'));
 let stopping = false;
 
 try {
@@ -42,14 +43,16 @@ try {
 /** An app that refuses to start, or does not become ready, says why in one line. */
 function textOf(/** @type {unknown} */ error) {
   if (error instanceof SetupError) return `\n${error.message}`;
-  if (error instanceof NotReadyError) return `\n${error.part} is not ready: ${error.reason}\nSee ${error.log}`;
+  if (error instanceof NotReadyError)
+    return `\n${error.part} is not ready: ${error.reason}\nSee ${error.log}${ownServersHint(process.env)}`;
   if (error instanceof EndedEarlyError && error.reason !== undefined)
-    return `\n${error.part} did not start: ${error.reason}\nSee ${error.log}`;
+    return `\n${error.part} did not start: ${error.reason}\nSee ${error.log}${ownServersHint(process.env)}`;
   return error;
 }
 
 async function main() {
   const devices = deviceCount();
+  for (const line of ownServers(process.env)) console.log(line);
   ensurePackages('run');
   /** @type {import('./setup.mjs').Program[]} */
   const servers = [];

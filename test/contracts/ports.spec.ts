@@ -1,12 +1,14 @@
 /** `npm start` survives that another process takes a port which it has chosen. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ownServers, ownServersHint } from '../../scripts/own-servers.mjs';
 import { Ports } from '../../scripts/ports.mjs';
 import { freePort, isPortFree, launch, ping } from '../../scripts/stack.mjs';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-ports-'));
+const file = join(dir, 'ports.json');
 const others: Server[] = [];
 const lines: string[] = [];
 const tried: number[] = [];
@@ -14,13 +16,14 @@ const tried: number[] = [];
 beforeEach(() => {
   lines.length = 0;
   tried.length = 0;
+  rmSync(file, { force: true });
 });
 afterEach(async () => {
   await Promise.all(others.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-const portsWith = (env: Record<string, string> = {}): Ports => new Ports(env, (line) => lines.push(line));
+const portsWith = (env: Record<string, string> = {}): Ports => new Ports(env, (line) => lines.push(line), file);
 
 function take(port: number): Promise<void> {
   const server = createServer();
@@ -51,7 +54,39 @@ it('a server whose port another process has taken first starts on the next one',
   const port = await portsWith().start('GATEWAY_PORT', byDefault, losing(2));
   expect(tried).toHaveLength(2);
   expect(port).toBeGreaterThan(Math.max(...tried));
-  expect(lines).toContain(`Another process took port ${byDefault} first.`);
+  expect(lines).toEqual([`Port ${byDefault} is taken, using ${port} (GATEWAY_PORT sets another).`]);
+});
+
+it('the next start takes the same port if it is free, also if the default is free again', async () => {
+  const byDefault = await freePort();
+  await take(byDefault);
+  const start = (env?: Record<string, string>): Promise<number> =>
+    portsWith(env).start('GATEWAY_PORT', byDefault, (port) => Promise.resolve(port));
+  const first = await start();
+  others.splice(0).forEach((server) => server.close());
+  lines.length = 0;
+  expect(await start()).toBe(first);
+  expect(lines).toEqual([]);
+  const set = await freePort();
+  expect(await start({ GATEWAY_PORT: `${set}` })).toBe(set);
+  await take(first);
+  const other = await start();
+  expect(other).not.toBe(first);
+  expect(lines).toEqual([`Port ${first} is taken, using ${other} (GATEWAY_PORT sets another).`]);
+});
+
+it('a file of ports that cannot be read is said, and the ports are chosen again', async () => {
+  writeFileSync(file, '{');
+  const byDefault = await freePort();
+  expect(await portsWith().start('GATEWAY_PORT', byDefault, (port) => Promise.resolve(port))).toBe(byDefault);
+  expect(lines).toEqual([expect.stringContaining(`${file} cannot be read`)]);
+});
+
+it('servers of the user are named, without a password, and how to have one started', () => {
+  const env = { MQTT_URL: 'mqtt://user:secret@broker.example.com:1884', REDIS_URL: '' };
+  expect(ownServers(env)).toEqual(['MQTT_URL is set: using the broker at broker.example.com:1884, none is started.']);
+  expect(ownServersHint(env)).toContain('unset it to have one started');
+  expect([ownServers({}), ownServersHint({})]).toEqual([[], '']);
 });
 
 it('a server is not ready as long as another process listens on its port', async () => {
