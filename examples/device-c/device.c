@@ -35,6 +35,7 @@ enum {
   NO_SUBSCRIBERS = 0x10,        /* "Connecting": an answer that nobody got is sent again after so long, */
   FIRST_REPEAT_S = 1,
   LONGEST_REPEAT_S = 60,        /* twice as long each time. */
+  MAX_ANSWER_BYTES = 262144,    /* "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES). */
   ANSWER_S = 20,                /* How long it waits for CONNACK and SUBACK, */
   GOODBYE_S = 10,               /* a goodbye for its PUBACKs, */
   WORK_S = 10,                  /* and the end of the program for work that waits. */
@@ -296,6 +297,13 @@ static void answer(struct mosquitto *client, const cJSON *message, cJSON *payloa
   const char *type = payload == NULL ? "message-error" : "message-response";
   if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
   char *text = envelope(type, new_uuid().text, message_id, payload);
+  if (strlen(text) > MAX_ANSWER_BYTES) {
+    char why[100];
+    snprintf(why, sizeof why, "the answer has %zu bytes, and may have %d", strlen(text), MAX_ANSWER_BYTES);
+    free(text);
+    answer(client, message, NULL, why);
+    return;
+  }
   cJSON *entry = cJSON_CreateObject();
   cJSON_AddStringToObject(entry, "id", message_id);
   cJSON_AddNumberToObject(entry, "until", remember_until(message));
@@ -309,17 +317,18 @@ static void answer(struct mosquitto *client, const cJSON *message, cJSON *payloa
 }
 
 /* "What a client must do", 4: do it once, and send the same answer each time that the message comes. A repeat of what waits or is at
- * work is answered when that is done. Takes over the message. */
-static void receive_message(struct mosquitto *client, cJSON *message) {
+ * work is answered when that is done. With a `fault` it is refused. Takes over the message. */
+static void receive_message(struct mosquitto *client, cJSON *message, const char *fault) {
   const char *message_id = text_of(message, "message_id");
   cJSON *known = message_id == NULL ? NULL : find(device.answers, "id", message_id);
   if (known != NULL) publish_answer(client, known);
   else if (message_id != NULL && find(device.waiting, "message_id", message_id) == NULL) {
-    if (cJSON_GetArraySize(device.waiting) < MAX_WAITING) {
+    if (cJSON_GetArraySize(device.waiting) >= MAX_WAITING) fault = "too many messages wait for their work";
+    if (fault == NULL) {
       cJSON_AddItemToArray(device.waiting, message);
       return;
     }
-    answer(client, message, NULL, "too many messages wait for their work");
+    answer(client, message, NULL, fault);
   }
   cJSON_Delete(message);
 }
@@ -392,7 +401,8 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
   const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
   if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(message, "version")) != 1) type = NULL; /* "What a client must do", 7 */
   if (type != NULL && strcmp(type, "message") == 0) {
-    receive_message(client, message);
+    bool is_cut = memmem(packet->payload, (size_t)packet->payloadlen, "\\u0000", 6) != NULL; /* cJSON ends a string there. */
+    receive_message(client, message, is_cut ? "this device cannot read \\u0000" : NULL);
     return;
   }
   if (type != NULL && strcmp(type, "force-disconnect") == 0) {

@@ -44,6 +44,9 @@ const (
 	noSubscribers = 0x10
 	firstRepeat   = time.Second
 	longestRepeat = time.Minute
+	// "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error.
+	maxAnswerBytes = 262_144
+	maxDetails     = 1000
 	// How many messages the broker sends before the first of them has its PUBACK.
 	receiveMaximum = 100
 	// How long it waits for an acknowledgement, a goodbye for all of them, and the end of the program for work.
@@ -345,11 +348,14 @@ func (d *device) answerTo(ctx context.Context, request message) string {
 		return errorAnswer(request.MessageID, err.Error())
 	}
 	_, text := envelope("message-response", &request.MessageID, payload)
+	if len(text) > maxAnswerBytes {
+		return errorAnswer(request.MessageID, fmt.Sprintf("the answer has %d bytes, and may have %d", len(text), maxAnswerBytes))
+	}
 	return string(text)
 }
 
 func errorAnswer(messageID, details string) string {
-	_, text := envelope("message-error", &messageID, map[string]any{"details": details})
+	_, text := envelope("message-error", &messageID, map[string]any{"details": fmt.Sprintf("%.*s", maxDetails, details)})
 	return string(text)
 }
 

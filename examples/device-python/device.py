@@ -50,6 +50,9 @@ REMEMBER_S = 600
 LONGEST_LIFE_S = 30 * 86400
 # With more answers than this, the device forgets the oldest.
 MAX_ANSWERS = 1000
+# "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error.
+MAX_ANSWER_BYTES = 262144
+MAX_DETAILS = 1000
 # With more messages than this that wait for their work, the device refuses others.
 MAX_WAITING = 1000
 # "Connecting": an answer that nobody got (PUBACK 0x10) is sent again after so long, twice as long each time, up to the longest.
@@ -228,13 +231,16 @@ def answer_to(message, publish, stopping):
     about = {"in_response_to": message["message_id"]}
     try:
         result = perform(message, lambda payload: publish(envelope("message-progress", **about, payload=payload)), stopping)
-        return envelope("message-response", **about, payload=result)
+        text = envelope("message-response", **about, payload=result)
+        if len(text) > MAX_ANSWER_BYTES:
+            raise ValueError(f"the answer has {len(text)} bytes, and may have {MAX_ANSWER_BYTES}")
+        return text
     except Exception as error:
         return error_about(message, str(error))
 
 
 def error_about(message, details):
-    return envelope("message-error", in_response_to=message["message_id"], payload={"details": details})
+    return envelope("message-error", in_response_to=message["message_id"], payload={"details": details[:MAX_DETAILS]})
 
 
 class Device:

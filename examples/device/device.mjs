@@ -16,6 +16,9 @@ import mqtt from 'mqtt';
 
 /** How many answers the device remembers at most: then it forgets the oldest. */
 const MAX_ANSWERS = 10_000;
+/** The service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error. */
+const MAX_ANSWER_BYTES = 262_144;
+const MAX_DETAILS = 1000;
 /** With more messages than this at work, the device refuses others. */
 const MAX_AT_WORK = 1000;
 /** An answer is remembered until its message has expired, and so much longer. */
@@ -294,9 +297,13 @@ export class Device {
           .catch((error) => this.log(`progress: ${error.message}`));
       };
       const payload = await this.onMessage(message, report, this.#stopping.signal);
-      return this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
+      const answer = this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
+      const bytes = Buffer.byteLength(answer);
+      if (bytes <= MAX_ANSWER_BYTES) return answer;
+      throw new Error(`the answer has ${bytes} bytes, and may have ${MAX_ANSWER_BYTES}`);
     } catch (error) {
-      return this.#envelope('message-error', { ...about, payload: { details: wordsOf(error) } });
+      const details = wordsOf(error).slice(0, MAX_DETAILS);
+      return this.#envelope('message-error', { ...about, payload: { details } });
     }
   }
 

@@ -129,6 +129,12 @@ const FAULTS = {
   'no-puback': () => (client.handleMessage = () => undefined),
   'no-answer': () => withPublished((message) => (isAnswer(message) ? undefined : message)),
   'answer-retained': () => withPublished((message, options) => (isAnswer(message) && (options.retain = true), message)),
+  'answers-at-any-size': () =>
+    withPublished((message) =>
+      String(message.payload?.details).startsWith('the answer has ')
+        ? { ...message, type: 'message-response', payload: 'x'.repeat(262_144) }
+        : message,
+    ),
   'answers-another-message': () =>
     withPublished((message) => (isAnswer(message) ? { ...message, in_response_to: randomUUID() } : message)),
   'everything-works': () =>

@@ -103,6 +103,7 @@ const DEVICES: readonly Device[] = [
     played: 'reconnect',
   },
   { faults: [['no-answer', 'answer', 'the answer to a message did not come in 1 s']] },
+  { faults: [['answers-at-any-size', 'answer-size', 'bytes; the service takes 262144']] },
   { faults: [['answers-another-message', 'answer', 'the answer to a message did not come in 1 s']] },
   { faults: [['no-puback', 'puback', 'the PUBACK of a message did not come in 1 s']] },
   {

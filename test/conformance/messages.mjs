@@ -14,6 +14,9 @@ const AFTER_ERROR = 'the answer to a message after a late handshake-error';
 const REPEATED = 'the answer to the repeated message';
 const NOT_RECEIVED = 'the answer that nobody got';
 
+/** The largest message of a client that the service takes by default. */
+const MAX_INBOUND_BYTES = 262_144;
+
 /** Timers of programs are not exact. */
 const TOLERANCE = 0.95;
 
@@ -86,6 +89,22 @@ function judgeRepeat(trial, rule, first, second) {
     first.message_id === second.message_id
       ? 'the second answer has the message_id of the first, and other content'
       : 'the second answer has another message_id than the first: the message was done again',
+  );
+}
+
+/** A payload that may make the answer larger than the service takes. @param {Trial} trial */
+export async function large(trial) {
+  const rule = 'answer-size';
+  trial.start();
+  const { session } = await trial.online();
+  const request = trial.request({ payload: { text: 'x'.repeat(MAX_INBOUND_BYTES) } });
+  trial.send(session, request);
+  const { publish } = await trial.answerTo(session, request.message_id, rule, 'the answer to a large message');
+  const { length } = publish.payload;
+  trial.judge(
+    rule,
+    length <= MAX_INBOUND_BYTES,
+    () => `the answer has ${length} bytes; the service takes ${MAX_INBOUND_BYTES}`,
   );
 }
 

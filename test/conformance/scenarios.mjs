@@ -22,6 +22,7 @@ import {
 import {
   answers,
   expired,
+  large,
   notReceived,
   notTaken,
   restart,
@@ -65,6 +66,7 @@ const SCENARIOS = [
     rules: ['answer', 'puback', 'repeat', 'message-error', 'ignores', 'late-handshake-error'],
     play: answers,
   },
+  { rules: ['answer-size'], play: large },
   { rules: ['goodbye'], play: goodbye },
   {
     rules: ['client-id', 'clean-session', 'keep-alive', 'last-will', 'subscribe-first', 'handshake'],
