@@ -461,7 +461,8 @@ static void connect_once(void) {
   } else {
     bool online = *device.handshake_id.text != '\0';
     say("%s: %s", online ? "the connection has ended" : "no connection", mosquitto_strerror(result));
-    if (online && ++device.losses > 1) say("it ended soon after connecting, again: is there another program with the same client id?");
+    device.losses = online ? device.losses + 1 : 0; /* Between two programs with one client id each attempt succeeds. */
+    if (device.losses > 1) say("it ended soon after connecting, again: if the broker was not restarted, is there another program with the same client id?");
   }
   mosquitto_destroy(client);
 }

@@ -132,11 +132,12 @@ func (d *device) run(ctx context.Context) {
 		}
 		if err != nil {
 			log.Printf("the connection has ended: %v", err)
-			if d.handshakeID != "" {
-				d.losses++
+			d.losses++
+			if d.handshakeID == "" {
+				d.losses = 0 // Between two programs with one client id each attempt succeeds.
 			}
 			if d.losses > 1 {
-				log.Print("it ended soon after connecting, again: is there another program with the same client id?")
+				log.Print("it ended soon after connecting, again: if the broker was not restarted, is there another program with the same client id?")
 			}
 		}
 		select {

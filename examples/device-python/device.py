@@ -278,6 +278,7 @@ class Device:
                 self.connect_once()
             except OSError as error:
                 self.log(f"no connection: {error}")
+                self.losses = 0
             self.handshake_id = None
             if self.connected_at is not None and time.monotonic() - self.connected_at > HEALTHY_S:
                 self.attempts = 0
@@ -329,9 +330,10 @@ class Device:
             result = self.loop()
             self.deliver()
         self.log(f"the connection has ended: {mqtt.error_string(result)}")
-        self.losses += self.handshake_id is not None
+        # Between two programs with one client id each attempt succeeds.
+        self.losses = self.losses + 1 if self.handshake_id is not None else 0
         if self.losses > 1:
-            self.log("it ended soon after connecting, again: is there another program with the same client id?")
+            self.log("it ended soon after connecting, again: if the broker was not restarted, is there another program with the same client id?")
 
     def loop(self):
         """One turn of the connection, as paho's loop() does it, that the worker can wake."""

@@ -138,7 +138,9 @@ export class Device {
       // MQTT.js would send them again before it subscribes, the old handshake among them.
       for (const packetId of Object.keys(this.client.outgoing)) this.client.removeOutgoingMessage(Number(packetId));
       if (this.client.disconnecting) return;
-      if (this.#connectedAt !== Infinity) this.#countLoss();
+      // Between two programs with one client id each attempt succeeds.
+      if (this.#connectedAt === Infinity) this.#losses = 0;
+      else this.#countLoss();
       this.client.options.reconnectPeriod = this.#nextPause();
     });
     this.client.on('error', (error) => this.log(`connection: ${error.message}`));
@@ -327,7 +329,9 @@ export class Device {
   #countLoss() {
     this.#losses = performance.now() - this.#connectedAt > HEALTHY_MS ? 0 : this.#losses + 1;
     if (this.#losses > 1)
-      this.log('it ended soon after connecting, again: is there another program with the same client id?');
+      this.log(
+        'it ended soon after connecting, again: if the broker was not restarted, is there another program with the same client id?',
+      );
   }
 
   /** The pause before the next attempt. It grows, and is random so that a fleet does not reconnect at the same moment. */

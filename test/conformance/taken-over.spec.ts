@@ -8,15 +8,22 @@ const EXAMPLES = selectedExamples();
 
 /** What each device had printed after its first lost connection, and after its second. */
 const printed = new Map<string, string[]>();
+/** The same if the broker refused it between the two: it was stopped. */
+const printedWhenStopped = new Map<string, string[]>();
 
 // They wait more than they work: together they take as long as one.
 beforeAll(async () => {
   for (const [, { prepare }] of EXAMPLES) expect(prepare()).toBeUndefined();
-  await Promise.all(EXAMPLES.map(async ([language, { command }]) => printed.set(language, await loseTwice(command))));
+  await Promise.all(
+    EXAMPLES.flatMap(([language, { command }]) => [
+      loseTwice(command, false).then((texts) => printed.set(language, texts)),
+      loseTwice(command, true).then((texts) => printedWhenStopped.set(language, texts)),
+    ]),
+  );
 });
 afterAll(killAll);
 
-async function loseTwice(command: string): Promise<string[]> {
+async function loseTwice(command: string, isStopped: boolean): Promise<string[]> {
   const trial = await Trial.create({ command, directive: 'demo:ping', timeoutMs: 30_000, protocol });
   try {
     await trial.broker.listen();
@@ -24,7 +31,13 @@ async function loseTwice(command: string): Promise<string[]> {
     const texts: string[] = [];
     let { session } = await trial.online();
     for (let loss = 0; loss < 2; loss++) {
+      if (isStopped) trial.broker.policy = 'refuse';
       session.drop();
+      if (isStopped) {
+        const { broker } = trial;
+        await broker.untilAttempts(broker.attempts.length + 1, AbortSignal.timeout(30_000));
+        broker.policy = 'accept';
+      }
       ({ session } = await trial.online());
       texts.push(program.printed);
     }
@@ -39,4 +52,8 @@ test.each(EXAMPLES)('the device in %s asks whether another program has its clien
   const [first, second] = printed.get(language) ?? [];
   expect(first).not.toContain(question);
   expect(second).toContain(question);
+});
+
+test.each(EXAMPLES)('the device in %s does not ask so if the broker was stopped', (language) => {
+  expect(printedWhenStopped.get(language)?.at(-1)).not.toContain('another program');
 });
