@@ -98,8 +98,14 @@ class Generator:
             if type_ == "int":
                 value = f'whole_number("{name}", {name}, {range_of(schema)})'
             if type_.startswith("Iterable"):
-                value = f"[plain(item) for item in {name}]"
+                value = f'items_of("{name}", {name}, {self.durations_of(schema)})'
         return Argument(name, type_, is_required, place, key, value)
+
+    def durations_of(self, schema: Schema) -> str:
+        """The members of its items that are in seconds, with their ranges."""
+        members = self.resolved(schema["items"])["properties"]
+        found = [f'"{key}": ({range_of(one)})' for key, one in members.items() if key.endswith("_seconds")]
+        return "{" + ", ".join(found) + "}"
 
     def type_of(self, schema: Schema) -> str:
         if "$ref" in schema:
@@ -223,8 +229,9 @@ class Generator:
                 "from datetime import datetime",
                 "from typing import Any, Literal, TypeAlias",
                 "from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_number, whole_seconds",
+                "from .._items import items_of",
                 "from .._model import EventModel, UnknownEvent",
-                "from .._operation import UNSET, Operation, members, operation_of, plain",
+                "from .._operation import UNSET, Operation, members, operation_of",
                 "from . import models",
                 *aliases,
                 f"ConnectorEvent: TypeAlias = {' | '.join(known)} | UnknownEvent",

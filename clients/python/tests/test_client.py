@@ -539,3 +539,17 @@ def test_says_for_how_long_it_has_waited(driver: Driver, service: Service) -> No
     service.answers = [silent]
     with pytest.raises(UnreachableError, match=r"cannot be reached: no answer within 0\.2 s; is the gateway running"):
         driver.run("whoami", timeout=0.2)
+
+
+def test_times_of_the_messages_of_a_batch_follow_the_rules_of_one_message(driver: Driver, service: Service) -> None:
+    service.answers = [reply({"results": []})]
+    common: dict[str, Any] = {"client_id": "printer", "directive": "print"}
+    times: list[dict[str, Any]]
+    times = [{"ttl": timedelta(minutes=5), "response_timeout": 2.0}, {"ttl_seconds": timedelta(hours=1)}, {"ttl": None}]
+    driver.run("send_messages", [common | one for one in times])
+    expected: list[dict[str, Any]]
+    expected = [{"ttl_seconds": 300, "response_timeout_seconds": 2}, {"ttl_seconds": 3600}, {}]
+    assert json.loads(service.requests[0].body) == {"messages": [common | one for one in expected]}
+    with pytest.raises(ValueError, match=r"messages\[1\]\.ttl must be a whole number of seconds from 1 to"):
+        driver.run("send_messages", [common, common | {"ttl": 0.5}])
+    assert len(service.requests) == 1

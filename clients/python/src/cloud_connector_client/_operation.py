@@ -92,13 +92,6 @@ def members(**given: object) -> dict[str, object]:
     }
 
 
-def plain(item: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON, with what was set only."""
-    return (
-        item.model_dump(mode="json", exclude_unset=True, by_alias=True) if isinstance(item, BaseModel) else dict(item)
-    )
-
-
 def target_of(url: str, path: Mapping[str, str], query: Mapping[str, Query]) -> str:
     def fill(match: re.Match[str]) -> str:
         value = str(path[match[1]])

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from .._durations import Duration, iso_duration, timestamp, wait_preference, whole_number, whole_seconds
+from .._items import items_of
 from .._model import EventModel, UnknownEvent
-from .._operation import UNSET, Operation, members, operation_of, plain
+from .._operation import UNSET, Operation, members, operation_of
 from . import models
 
 ConnectionStateValue: TypeAlias = models.ConnectionState | Literal["online", "offline"]
@@ -235,7 +236,11 @@ def send_messages(
         "/v1/messages",
         {200: models.MessageBatchResult},
         member="results",
-        body=members(messages=[plain(item) for item in messages]),
+        body=members(
+            messages=items_of(
+                "messages", messages, {"ttl_seconds": (1, 2592000), "response_timeout_seconds": (1, 2592000)}
+            )
+        ),
     )
 
 
