@@ -1,6 +1,7 @@
 /** The options and arguments of one command, after the framework has parsed them. */
 import { readFileSync } from 'node:fs';
 import { durationText, secondsOf } from './durations.js';
+import { refuseRoundedNumbers } from './exact-numbers.js';
 import { UsageError } from './failures.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -97,8 +98,11 @@ export function payloadOf(args: Args): { payload?: unknown } {
   const json = inline ?? (file === undefined ? undefined : readText(file === '-' ? 0 : file, 'the payload'));
   if (json === undefined) return {};
   try {
-    return { payload: JSON.parse(json) as unknown };
+    const payload = JSON.parse(json) as unknown;
+    refuseRoundedNumbers(json);
+    return { payload };
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(
       `the payload is not JSON: ${(error as Error).message}; a string needs double quotes around it`,
     );

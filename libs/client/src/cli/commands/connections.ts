@@ -122,7 +122,10 @@ export async function forgetConnection({ connector, args, out }: Context): Promi
 export async function liftRefusal({ connector, args, out }: Context): Promise<number> {
   const clientId = args.need(0);
   await connector.liftRefusal(clientId);
-  await out.result({ client_id: clientId, lifted: true }, `${clientId} may connect again`);
+  await out.result(
+    { client_id: clientId, lifted: true },
+    `${clientId} may connect again. If it was sent away for long, it tries only at the end of its own wait (an hour after "never")`,
+  );
   return EXIT.done;
 }
 

@@ -1,0 +1,27 @@
+/** JavaScript rounds large integers and long fractions. The tool refuses them: the device would get another number than was written. */
+import { UsageError } from './failures.js';
+
+/** Strings, so that digits in them are passed over, and numbers. */
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+
+/** @throws UsageError if a number of a JSON text would change */
+export function refuseRoundedNumbers(json: string): void {
+  for (const [token] of json.matchAll(TOKENS)) {
+    if (token.startsWith('"')) continue;
+    const read = String(Number(token));
+    if (valueOf(token) !== valueOf(read))
+      throw new UsageError(
+        `the payload has the number ${token}, which this tool would send as ${read}; send it as a string, or use curl`,
+      );
+  }
+}
+
+/** The decimal digits without zeros at the ends, and the exponent: texts of equal numbers give the same. */
+function valueOf(text: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] = NUMBER.exec(text) ?? [];
+  const digits = (whole + fraction).replace(/^0+/, '');
+  const significant = digits.replace(/0+$/, '');
+  if (significant === '') return whole === '' ? text : '0';
+  return `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`;
+}
