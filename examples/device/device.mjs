@@ -187,7 +187,7 @@ export class Device {
       }
       case 'handshake-error':
         // A late refusal may concern an earlier handshake.
-        if (message.in_response_to !== null && message.in_response_to !== this.#handshakeId) return;
+        if ((message.in_response_to ?? this.#handshakeId) !== this.#handshakeId) return;
         this.log(`handshake refused: ${message.payload?.details}`);
         return this.#disconnectFor(Math.max(waitOf(message.payload?.retry_after), this.firstPauseMs / 2));
     }
