@@ -19,9 +19,9 @@ export function refuseRoundedNumbers(json: string): void {
 
 /** The decimal digits without zeros at the ends, and the exponent: texts of equal numbers give the same. */
 function valueOf(text: string): string {
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = NUMBER.exec(text) ?? [];
-  const digits = (whole + fraction).replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
-  if (significant === '') return whole === '' ? text : '0';
-  return `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`;
+  const [, sign = '', whole = '', after = '', scale = '0'] = NUMBER.exec(text) ?? [];
+  const all = (whole + after).replace(/^0+/, '');
+  const shown = all.replace(/0+$/, '');
+  if (shown === '') return whole === '' ? text : '0';
+  return `${sign}${shown}e${Number(scale) - after.length + all.length - shown.length}`;
 }
