@@ -13,6 +13,7 @@ import {
 } from '../../../test/support/servers.js';
 import { errorLine } from './logged-error.js';
 import { createLogger, type Logger } from './logger.js';
+import { RedisUnavailableError } from './redis-error.js';
 import { closeRedis, connectRedis, isCluster, type Redis } from './redis.js';
 
 const SECRET = 'a-password-of-the-spec';
@@ -45,6 +46,14 @@ it('a logged error has class, message, code and stack, and those of its causes',
       stack: expect.stringContaining('all failed') as unknown,
     },
   });
+});
+
+it('that Redis is away is logged without a stack', () => {
+  const cause = new Error("Stream isn't writeable and enableOfflineQueue options is false");
+  logger.warn({ err: new RedisUnavailableError(cause) }, 'failed');
+  const { err } = JSON.parse(shown()) as { err: unknown };
+  const logged = { type: 'RedisUnavailableError', message: 'there is no connection to Redis' };
+  expect(err).toEqual({ ...logged, cause: { type: 'Error', message: cause.message } });
 });
 
 it('errorLine is one line without stacks, and repeats no message', () => {

@@ -2,6 +2,7 @@
  * The form of an error in a log line. Client libraries attach secrets to their errors: a Redis command with its password,
  * the headers of a request, the options of a connection. So only members that hold no secret are logged.
  */
+import { RedisUnavailableError } from './redis-error.js';
 
 export interface LoggedError {
   type: string;
@@ -24,7 +25,7 @@ const MAX_ERRORS = 10;
 /** A server that does not know a command repeats its arguments, and the arguments of AUTH and HELLO are secrets. */
 const REPEATED_ARGUMENTS = /(unknown command .*?with args beginning with:).*/gi;
 
-export function loggedError(error: unknown, depth = 0): LoggedError {
+export function loggedError(error: unknown, depth = 0, above = true): LoggedError {
   if (!isErrorLike(error)) {
     return { type: typeof error, message: typeof error === 'string' ? error : 'not an error' };
   }
@@ -33,18 +34,20 @@ export function loggedError(error: unknown, depth = 0): LoggedError {
     type: typeof constructor === 'function' ? constructor.name : name,
     message: withoutArguments(message),
   };
-  if (typeof stack === 'string') logged.stack = withoutArguments(stack);
+  // That Redis is away is no fault of the code: no stack.
+  const withStack = above && !(error instanceof RedisUnavailableError);
+  if (withStack && typeof stack === 'string') logged.stack = withoutArguments(stack);
   for (const member of MEMBERS) {
     const value = error[member];
     if (typeof value === 'string' || typeof value === 'number') logged[member] = value;
   }
   if (depth === MAX_DEPTH) return logged;
   for (const member of NESTED) {
-    if (isErrorLike(error[member])) logged[member] = loggedError(error[member], depth + 1);
+    if (isErrorLike(error[member])) logged[member] = loggedError(error[member], depth + 1, withStack);
   }
   const { errors } = error;
   if (Array.isArray(errors)) {
-    logged.errors = errors.slice(0, MAX_ERRORS).map((inner: unknown) => loggedError(inner, depth + 1));
+    logged.errors = errors.slice(0, MAX_ERRORS).map((inner: unknown) => loggedError(inner, depth + 1, withStack));
   }
   return logged;
 }

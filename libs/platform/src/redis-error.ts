@@ -4,13 +4,16 @@
  */
 import { ReplyError, type Command } from 'ioredis';
 
+/** What ioredis says of a command that it does not send. */
+const NOT_CONNECTED = /^Stream isn't writeable/;
+
 /** A command has failed. Its message is that of the cause. Redis may have executed the command. */
 export abstract class RedisError extends Error {
   /** Whether a retry may succeed without a change of the program or of stored data. */
   abstract readonly canRetry: boolean;
 
   constructor(cause: Error) {
-    super(cause.message, { cause });
+    super(NOT_CONNECTED.test(cause.message) ? 'there is no connection to Redis' : cause.message, { cause });
   }
 }
 
