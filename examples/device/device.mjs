@@ -70,6 +70,10 @@ export class Device {
   #withoutSubscribers = new Set();
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
+  /** The goodbye that is under way. @type {Promise<void> | undefined} */
+  #leaving;
+  /** @type {Promise<void> | undefined} */
+  #stopped;
 
   /**
    * @param {object} options
@@ -311,7 +315,7 @@ export class Device {
 
   /** Disconnects, and connects again after `waitMs` and a pause. @param {number} waitMs */
   async #disconnectFor(waitMs) {
-    if (this.client.disconnecting) return;
+    if (this.#leaving !== undefined || this.client.disconnecting) return;
     const pauseMs = this.#nextPause();
     await this.#leave();
     if (!this.#stopping.signal.aborted) this.#reconnectIn(waitMs + pauseMs);
@@ -343,18 +347,27 @@ export class Device {
     return Math.max(1, longest * Math.random());
   }
 
-  /** Says goodbye, and does not connect again. */
-  async stop() {
+  /** Says goodbye, and does not connect again. Who calls it twice waits for the same end. */
+  stop() {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  async #stop() {
     this.#stopping.abort();
     clearTimeout(this.#timer);
     if (!(await endsWithin(WORK_MS, Promise.allSettled(this.#atWork))))
       this.log(`work was not done in ${WORK_MS / 1000} s`);
-    if (!this.client.disconnecting) await this.#leave();
+    if (this.#leaving !== undefined || !this.client.disconnecting) await this.#leave();
     this.#saveAnswers();
   }
 
-  /** Says goodbye if there is a connection. If there is none, drops the publishes that wait for a PUBACK. */
-  async #leave() {
+  /** Says goodbye if there is a connection. Who calls it during a goodbye waits for that one: a second one would end the connection. */
+  #leave() {
+    return (this.#leaving ??= this.#sayGoodbyeAndEnd().finally(() => (this.#leaving = undefined)));
+  }
+
+  /** If there is no connection, drops the publishes that wait for a PUBACK. */
+  async #sayGoodbyeAndEnd() {
     const hasShakenHands = this.#handshakeId !== '';
     // Nothing is published after the goodbye.
     this.#handshakeId = '';

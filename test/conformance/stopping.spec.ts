@@ -1,4 +1,7 @@
-/** A device that is stopped at work ends the work, and its answer is not lost: it goes before the goodbye, or with the next handshake. */
+/**
+ * A device that is stopped at work ends the work, and its answer is not lost: it goes before the goodbye, or with the next handshake.
+ * A goodbye is whole, also if the device is stopped during it.
+ */
 import * as protocol from '@app/protocol';
 import { selectedExamples } from './examples.mjs';
 import type { Session } from './broker.mjs';
@@ -16,21 +19,42 @@ beforeAll(() => {
 });
 afterAll(killAll);
 
-async function withWork(command: string, act: (trial: Trial, session: Session, messageId: string) => Promise<void>) {
+async function withDevice(command: string, act: (trial: Trial, session: Session) => Promise<void>) {
   const trial = await Trial.create({ command, directive: 'demo:ping', timeoutMs: 30_000, protocol });
   try {
     await trial.broker.listen();
     trial.start();
     const { session } = await trial.online();
+    await act(trial, session);
+  } finally {
+    await trial.close();
+  }
+}
+
+async function withWork(command: string, act: (trial: Trial, session: Session, messageId: string) => Promise<void>) {
+  await withDevice(command, async (trial, session) => {
     const request = trial.request(LONG_WORK);
     trial.send(session, request);
     await trial.expect(RULE, 'progress', (signal) =>
       session.next((packet) => textOf(packet).type === 'message-progress', signal),
     );
     await act(trial, session, request.message_id);
-  } finally {
-    await trial.close();
-  }
+  });
+}
+
+/** SIGTERM while the goodbye waits for its first PUBACK. */
+async function stopInGoodbye(trial: Trial, session: Session) {
+  await trial.expect(RULE, 'offline', (signal) => session.next((packet) => textOf(packet).type === 'offline', signal));
+  trial.program?.signal('SIGTERM');
+  // It ignores the message. Its PUBACK shows that the signal has come.
+  const id = session.publish(trial.outTopic, JSON.stringify(trial.envelope('message', { version: 2 })));
+  await trial.expect(RULE, 'a PUBACK', (signal) =>
+    session.next((packet) => packet.cmd === 'puback' && packet.messageId === id, signal),
+  );
+  session.holding = false;
+  session.release();
+  await trial.left(session, RULE);
+  await trial.program?.ended;
 }
 
 const stopped = { type: 'message-error', payload: { details: expect.any(String) as string } };
@@ -42,6 +66,23 @@ describe.each(EXAMPLES)('the device in %s', (_language, { command }) => {
       expect((await trial.answerTo(session, messageId, RULE)).message).toMatchObject(stopped);
       await trial.left(session, RULE);
       await trial.program?.ended;
+    });
+  });
+
+  test('ends its goodbye if it is stopped twice', async () => {
+    await withDevice(command, async (trial, session) => {
+      session.holding = true;
+      trial.program?.signal('SIGTERM');
+      await stopInGoodbye(trial, session);
+    });
+  });
+
+  test('ends its goodbye if it is stopped during that of a force-disconnect', async () => {
+    await withDevice(command, async (trial, session) => {
+      session.holding = true;
+      const payload = { reconnect_after: 'PT0.1S' };
+      session.publish(trial.outTopic, JSON.stringify(trial.envelope('force-disconnect', { payload })));
+      await stopInGoodbye(trial, session);
     });
   });
 
