@@ -5,7 +5,7 @@
  * - The value of a member in `VARYING` is `<the member's name>`: cursors, and what a process is called.
  * - A claim that was given up, `in_flight` and back to `queued`, is left out of a history: it depends on the speed of the machine.
  * - `answer`, `progress` and `response_deadline` came later: a caller who asks for no answer may find them, but only as null.
- * - What the problem `invalid` says for people is not compared, on either side: its texts have changed.
+ * - What problems say for people, `detail`, is not compared, on either side: these texts have changed.
  * - `expires` of a message to a client came later too, and may be there; so did `reason` and `retry_after` of a `handshake-error`.
  */
 import { withoutGivenUpClaims } from './claims.js';
@@ -17,13 +17,13 @@ const ADDED_AS_NULL = new Set(['answer', 'progress', 'response_deadline']);
 /** They depend on the connection, on the clock, or on the length of the body, which is compared itself. */
 const NOT_COMPARED = new Set(['connection', 'content-length', 'date', 'keep-alive', 'transfer-encoding']);
 
-/** A response without the texts for people of the problem `invalid`; each error still names its member. */
+/** A response without the texts for people of problems: `type`, `title` and `status` are for programs; each error still names its member. */
 export function withoutTexts(response: unknown): unknown {
-  let inInvalid = false;
+  let inProblem = false;
   const text = JSON.stringify(response, (_, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    if ('type' in value) inInvalid = value.type === 'urn:cloud-connector:problem:invalid';
-    return inInvalid && 'detail' in value ? { ...value, detail: '<detail>' } : value;
+    if ('type' in value) inProblem = String(value.type).startsWith('urn:cloud-connector:problem:');
+    return inProblem && 'detail' in value ? { ...value, detail: '<detail>' } : value;
   });
   return JSON.parse(text);
 }
