@@ -133,6 +133,7 @@ it('Redis has refused no command of the apps', async () => {
 it.each([
   ['empty the server', 'FLUSHALL'],
   ['list keys', 'KEYS *'],
+  ['look through all keys', 'SCAN 0'],
   ['change the configuration', 'CONFIG SET maxmemory-policy allkeys-lru'],
   ['watch others', 'MONITOR'],
   ['stop the server', 'SHUTDOWN NOSAVE'],

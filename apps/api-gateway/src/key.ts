@@ -58,7 +58,13 @@ function main(args: string[]): void {
         throw new UsageError(`the file already has a key "${id}"; revoke it first, or choose another id`);
       const { key, entry } = mintKey(checked.data);
       if (out !== undefined) writeSecret(out, key);
-      write(path, [...keys, entry]);
+      try {
+        write(path, [...keys, entry]);
+      } catch (error) {
+        // A key that no gateway knows must not lie about.
+        if (out !== undefined) rmSync(out);
+        throw error;
+      }
       console.error(
         `The digest of the key "${id}" is in ${path}; the key itself is written once, to ${out ?? 'stdout'}.`,
       );
@@ -163,6 +169,10 @@ function write(path: string, keys: readonly KeyEntry[]): void {
     renameSync(newFile, path);
   } catch (error) {
     rmSync(newFile);
+    if ((error as NodeJS.ErrnoException).code === 'EPERM')
+      throw new UsageError(
+        `${path} belongs to another user, and would not any more: run this as that user, or as root`,
+      );
     throw error;
   }
 }

@@ -21,10 +21,15 @@ export function watchFaults(redis: Redis, address: RedisAddress): RedisFault {
   faults.set(redis, fault);
   redis.on('error', (error: unknown) => (fault.cause = causeOf(error)));
   redis.on('node error', (error: unknown, node: string) => fault.ofNodes.set(node, causeOf(error)));
-  redis.on('-node', ({ options: { host, port } }: RedisServer) => fault.ofNodes.delete(`${host}:${port}`));
+  redis.on('+node', (node: RedisServer) => node.on('ready', () => fault.ofNodes.delete(addressOf(node))));
+  redis.on('-node', (node: RedisServer) => fault.ofNodes.delete(addressOf(node)));
   redis.on('ready', () => (fault.cause = undefined));
   redis.on('close', () => (fault.cause ??= 'the connection ended'));
   return fault;
+}
+
+function addressOf({ options: { host, port } }: RedisServer): string {
+  return `${host}:${port}`;
 }
 
 /** @param redis a connection of `connectRedis` */

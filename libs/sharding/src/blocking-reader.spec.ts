@@ -153,6 +153,8 @@ describe('a blocking read', () => {
   });
 });
 
+afterEach(() => control.acl('SETUSER', 'default', '+client|unblock'));
+
 it('a user who may not interrupt a read makes the next reads short, and they end by themselves', async () => {
   await control.acl('SETUSER', 'default', '-client|unblock');
   const xread = jest.spyOn(connection, 'xread');
@@ -169,7 +171,6 @@ it('a user who may not interrupt a read makes the next reads short, and they end
   expect(read.map(({ text }) => text)).toEqual(['x', 'x']);
   expect(command).toHaveBeenCalledTimes(1);
   expect(xread.mock.calls.map((args) => args[args.indexOf('BLOCK') + 1])).toEqual([5000, 250]);
-  await control.acl('SETUSER', 'default', '+client|unblock');
 });
 
 it('a reader without a control connection ignores an interruption', async () => {
