@@ -93,7 +93,8 @@ test('every host that is online is asked', async () => {
 test('progress is shown, an answer that is an error, and one that is late', async () => {
   const output = await run('work.mjs', 'device-0001');
   expect(output).toMatch(/^100 %\n\{ steps: 3 \}\nfailed this device cannot do demo:dance; .* [0-9a-f-]{36}\n/m);
-  const [, late = ''] = /^sent no answer within 1\.5 s ([0-9a-f-]{36})\n$/m.exec(output) ?? [];
+  // On a slow machine the time of the message is over as well.
+  const [, late = ''] = /^(?:\w+ no answer within 1\.5 s|unanswered .*) ([0-9a-f-]{36})\n$/m.exec(output) ?? [];
   await waitUntil(async () =>
     expect(await run('work.mjs', 'device-0001', late)).toMatch(/payload: \{ steps: 3 \},[^]*late: true/),
   );

@@ -217,6 +217,22 @@ def test_fails_as_a_call_and_does_not_say_that_it_was_refused_if_its_answer_cann
     assert [change.status for change in error.message.status_history] == ["queued"]
 
 
+def test_fails_as_a_call_with_the_id_of_its_message_if_nothing_answers_once_the_message_was_accepted() -> None:
+    away = UnreachableError("away")
+    error = Play(accepted(), away, timeout=1e-6).failure()
+    assert isinstance(error, CallError)
+    assert (error.status, error.message.message_id, error.__cause__) == ("queued", "m-1", away)
+    assert error.details == "the message was accepted, but its answer cannot be read: away"
+
+
+def test_an_accepted_message_of_a_newer_gateway_may_have_members_of_a_message() -> None:
+    progress = {"percent": 50, "details": None, "at": AT}
+    newer = models.AcceptedMessage.model_validate({**ACCEPTED, "progress": progress, "status_history": []})
+    error = Play(newer, problem(403)).failure()
+    assert isinstance(error, CallError)
+    assert error.message.message_id == "m-1"
+
+
 @pytest.mark.parametrize(
     "outcomes",
     [

@@ -20,7 +20,10 @@ from cloud_connector_client import (
     UnreachableError,
     models,
 )
+from cloud_connector_client._access import Access
+from cloud_connector_client._durations import Duration
 from cloud_connector_client._errors import problem_of
+from cloud_connector_client._operation import Operation
 from drivers import AsyncDriver, Driver
 from service import (
     ACCEPTED,
@@ -475,6 +478,23 @@ def test_call_goes_on_when_its_time_for_progress_is_over(driver: Driver, service
     service.answers += [reply(message("held"))]
     with pytest.raises(CallError, match="because the client is offline"):
         driver.run("call", "printer", "print", timeout=0.3, on_progress=pytest.fail)
+
+
+def test_a_message_is_read_for_its_progress_only_as_long_as_the_call_has_time(
+    driver: Driver, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+    within = Access.limit
+
+    def limit(access: Access, operation: Operation[Any], timeout: Duration | None) -> float:
+        limits.append(within(access, operation, timeout))
+        return limits[-1]
+
+    monkeypatch.setattr(Access, "limit", limit)
+    service.answers = [reply(ACCEPTED, 202), stream(end="stay"), reply(answered(1)), reply(answered(1))]
+    assert driver.run("call", "printer", "print", timeout=20, on_progress=pytest.fail) == 1
+    (read,) = limits
+    assert 0 < read <= 20
 
 
 def test_what_the_function_for_progress_raises_ends_the_call(driver: Driver, service: Service) -> None:

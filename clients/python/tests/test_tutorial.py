@@ -69,7 +69,8 @@ def test_progress_is_shown_an_answer_that_is_an_error_and_one_that_is_late() -> 
     begin = datetime.now(timezone.utc)
     output = run(str(PROGRAMS / "work.py"), DEVICE)
     assert "100.0 %\n{'steps': 3}\nfailed this device cannot do demo:dance" in output
-    late = re.search(r"^sent no answer within 1.5 s ([0-9a-f-]{36})$", output, re.MULTILINE)
+    # On a slow machine the time of the message is over as well.
+    late = re.search(r"^(?:\w+ no answer within 1\.5 s|unanswered .*) ([0-9a-f-]{36})$", output, re.MULTILINE)
     assert late is not None, output
     with CloudConnector(URL) as connector:
         for event in connector.events(types=["message.status"], client_id=DEVICE, since=begin):

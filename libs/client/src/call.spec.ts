@@ -220,6 +220,20 @@ describe('a call', () => {
     });
   });
 
+  it('fails as a call, with the id of its message, if nothing answers once the message was accepted', async () => {
+    replies = [accepted];
+    const error = await failure(print({ timeoutMs: 100 }));
+    expect(error).toBeInstanceOf(CallError);
+    expect(error).toMatchObject({
+      status: 'queued',
+      details: expect.stringMatching(
+        /^the message was accepted, but its answer cannot be read: .* cannot be reached/,
+      ) as string,
+      callMessage: { message_id: 'm-1' },
+      cause: expect.any(UnreachableError) as UnreachableError,
+    });
+  });
+
   it.each([
     ['after a request without an answer', [undefined, problem(403, 'forbidden')]],
     ['after an answer that leaves it open', [problem(503, 'unavailable'), problem(401, 'unauthenticated')]],

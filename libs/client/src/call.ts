@@ -19,7 +19,7 @@ export interface CallOfClient {
 export interface CallSettings extends CallOptions {
   /**
    * How long the answer may take, in milliseconds, up to 30 days; 30,000 by default. Until then the message may wait for its client as
-   * well. The call ends then. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a second later.
+   * well. The call ends then, or as soon as its last request ends: at most 10 s later. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a second later.
    */
   timeoutMs?: number | undefined;
   /**
@@ -161,7 +161,7 @@ async function readAfterWait(
     });
   } catch (error) {
     if (error instanceof UnreachableError && last.isCutOff) return undefined;
-    throw error instanceof ProblemError ? unreadable(accepted, error) : error;
+    throw error instanceof ProblemError || error instanceof UnreachableError ? unreadable(accepted, error) : error;
   }
 }
 
@@ -194,8 +194,8 @@ function saysNothing(error: unknown): boolean {
   return error instanceof UnreachableError;
 }
 
-/** The message has been accepted, so this is no refusal of the call. */
-function unreadable(accepted: Api.Message | Api.AcceptedMessage, cause: ProblemError): CallError {
+/** The message has been accepted, so this is no refusal of the call, and its id is known. */
+function unreadable(accepted: Api.Message | Api.AcceptedMessage, cause: ProblemError | UnreachableError): CallError {
   const unread = {
     ...{ response_deadline: null, progress: null, answer: null },
     status_history: [{ status: accepted.status, at: accepted.created_at, details: null }],

@@ -95,11 +95,11 @@ export class CallError extends Error {
 
   /**
    * Why there is no answer: what the client says about a failure, that it is offline or did not answer in time, or why its answer cannot
-   * be read; `cause` is the ProblemError then.
+   * be read; `cause` is the ProblemError or the UnreachableError then.
    */
   readonly details: string;
 
-  /** `failed`: the client cannot do it; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time of the call ran out. */
+  /** `failed`: the client cannot do it; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time of the call ran out, or its answer cannot be read. */
   get status(): Message['status'] {
     return this.callMessage.status;
   }

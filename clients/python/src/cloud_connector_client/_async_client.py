@@ -191,6 +191,10 @@ class AsyncCloudConnector(AsyncOperations):
 
     async def _progress(self, watch: Watch) -> AsyncGenerator[models.MessageProgress, None]:
         """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
+
+        async def ended() -> bool:
+            return has_ended(await self.read_message(watch.message_id, timeout=watch.limit(self._access.timeout)))
+
         try:
             async with aclosing(self._follow(watch.stream())) as events:
                 while True:
@@ -199,9 +203,7 @@ class AsyncCloudConnector(AsyncOperations):
                         progress = watch.progress_of(event)
                         if progress is not None:
                             yield progress
-                    elif may_have_ended(watch.message_id, event) and has_ended(
-                        await self.read_message(watch.message_id)
-                    ):
+                    elif may_have_ended(watch.message_id, event) and await ended():
                         return
         # In Python 3.10 asyncio has a TimeoutError of its own.
         except (ProblemError, UnreachableError, asyncio.TimeoutError) as error:

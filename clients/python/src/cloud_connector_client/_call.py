@@ -58,6 +58,10 @@ class Watch:
     last: MessageProgress | None = None
     """What was reported last."""
 
+    def limit(self, most: float) -> float:
+        """The time that a request may have."""
+        return min(most, max(0.001, self.until - time.monotonic()))
+
     def stream(self) -> EventStream:
         return EventStream(types=["message.progress", "message.status"], client_id=self.client_id)
 
@@ -220,11 +224,9 @@ class Call:
 
         try:
             return (yield from self._until_served(request))
-        except UnreachableError:
-            if is_cut_off:
+        except (ProblemError, UnreachableError) as error:
+            if is_cut_off and isinstance(error, UnreachableError):
                 return None
-            raise
-        except ProblemError as error:
             raise unreadable(accepted, error) from error
 
     def _until_served(self, request: Callable[[float], Steps[T]]) -> Steps[T]:
@@ -240,13 +242,15 @@ class Call:
                 yield Pause(min(left, max(pause, PAUSE_SECONDS / 2 + random.random() * PAUSE_SECONDS / 2)))  # noqa: S311
 
 
-def unreadable(accepted: Message | AcceptedMessage, problem: ProblemError) -> CallError:
-    """The message has been accepted, so this is no refusal of the call."""
+def unreadable(accepted: Message | AcceptedMessage, cause: ProblemError | UnreachableError) -> CallError:
+    """The message has been accepted, so this is no refusal of the call, and its id is known."""
     message = accepted
     if not isinstance(message, Message):
         begun = StatusChange(status=accepted.status, at=accepted.created_at, details=None)
-        message = Message(**dict(accepted), response_deadline=None, progress=None, answer=None, status_history=[begun])
-    return CallError(message, f"the message was accepted, but its answer cannot be read: {problem}")
+        none = dict.fromkeys(("response_deadline", "progress", "answer"))
+        # A newer gateway may say more about an accepted message.
+        message = Message(**{**none, "status_history": [begun], **dict(accepted)})
+    return CallError(message, f"the message was accepted, but its answer cannot be read: {cause}")
 
 
 def payload_of(message: Message) -> Any:

@@ -113,7 +113,7 @@ class CallError(CloudConnectorError):
         self.details = details_of(message) if details is None else details
         """
         Why there is no answer: what the client says about a failure, that it is offline or did not answer in time, or why its answer
-        cannot be read; `__cause__` is the ProblemError then.
+        cannot be read; `__cause__` is the ProblemError or the UnreachableError then.
         """
         reason = f": {self.details}" if self.details else ""
         outcome = "expired" if message.status == "expired" else "failed"
@@ -124,7 +124,7 @@ class CallError(CloudConnectorError):
 
     @property
     def status(self) -> models.MessageStatus:
-        """`failed`: it cannot be done; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time ran out."""
+        """`failed`: it cannot be done; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time ran out, or the answer cannot be read."""
         return self.message.status
 
 

@@ -94,8 +94,8 @@ class CloudConnector(Operations):
         Once the message was accepted, raises CallError if the client has not done it, has not answered within `timeout`, up to 30 days,
         or the answer cannot be read. Raises UnreachableError if nobody knows: ask again with the same `idempotency_key`.
 
-        The call ends after `timeout`. The service counts in whole seconds: for the message the time is rounded up, so it may end up to a
-        second later. A call with the same `idempotency_key`, client, content and `timeout` sends nothing again: it waits for the
+        The call ends after `timeout`, or as soon as its last request ends: at most 10 seconds later. The service counts in whole
+        seconds: for the message the time is rounded up, so it may end up to a second later. A call with the same `idempotency_key`, client, content and `timeout` sends nothing again: it waits for the
         answer to the first one.
 
         `on_progress` is called with what the client says about its progress; without the scope `events:read`, with the last one
@@ -206,6 +206,10 @@ class CloudConnector(Operations):
 
     def _progress(self, watch: Watch) -> Generator[models.MessageProgress, None, None]:
         """Until the message has ended or the time is over. Without events, the call goes on waiting for its answer."""
+
+        def ended() -> bool:
+            return has_ended(self.read_message(watch.message_id, timeout=watch.limit(self._access.timeout)))
+
         try:
             with closing(self._follow(watch.stream(), watch.until)) as events:
                 for event in events:
@@ -213,7 +217,7 @@ class CloudConnector(Operations):
                         progress = watch.progress_of(event)
                         if progress is not None:
                             yield progress
-                    elif may_have_ended(watch.message_id, event) and has_ended(self.read_message(watch.message_id)):
+                    elif may_have_ended(watch.message_id, event) and ended():
                         return
         except (ProblemError, UnreachableError, TimeoutError) as error:
             logger.debug("no progress is reported any more: %s", error)

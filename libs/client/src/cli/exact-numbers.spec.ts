@@ -10,7 +10,7 @@ it.each([
   expect(() => refuseRoundedNumbers(json)).not.toThrow();
 });
 
-it.each(['9007199254740993', '-9007199254740993', '3.14159265358979323846', '1e999', '1e-999'])(
+it.each(['9007199254740993', '-9007199254740993', '3.14159265358979323846', '1e-999'])(
   'a payload with the number %s is refused, with the remedy',
   (number) => {
     expect(() => refuseRoundedNumbers(`{"n":[${number}]}`)).toThrow(UsageError);
@@ -19,3 +19,9 @@ it.each(['9007199254740993', '-9007199254740993', '3.14159265358979323846', '1e9
     );
   },
 );
+
+it.each(['1e999', '-1e999'])('the number %s is refused as too large', (number) => {
+  expect(() => refuseRoundedNumbers(`[${number}]`, 'line 2')).toThrow(
+    `line 2 has the number ${number}, which is too large for this tool; send it as a string, or use curl`,
+  );
+});

@@ -5,15 +5,14 @@ import { UsageError } from './failures.js';
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-/** @throws UsageError if a number of a JSON text would change */
-export function refuseRoundedNumbers(json: string): void {
+/** @param what the text is, for the error. @throws UsageError if a number of a JSON text would change */
+export function refuseRoundedNumbers(json: string, what = 'the payload'): void {
   for (const [token] of json.matchAll(TOKENS)) {
     if (token.startsWith('"')) continue;
-    const read = String(Number(token));
-    if (valueOf(token) !== valueOf(read))
-      throw new UsageError(
-        `the payload has the number ${token}, which this tool would send as ${read}; send it as a string, or use curl`,
-      );
+    const read = Number(token);
+    if (valueOf(token) === valueOf(String(read))) continue;
+    const why = Number.isFinite(read) ? `this tool would send as ${read}` : 'is too large for this tool';
+    throw new UsageError(`${what} has the number ${token}, which ${why}; send it as a string, or use curl`);
   }
 }
 

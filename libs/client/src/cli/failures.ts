@@ -60,9 +60,9 @@ function printableLines(text: string): string {
 }
 
 function refusal(error: ProblemError): string {
-  const wrong = error.errors.map(
-    ({ pointer, in: place, name, detail }) => `  ${pointer ?? `${place} ${name}`}: ${detail}`,
-  );
+  const wrong = isRepeated(error)
+    ? []
+    : error.errors.map(({ pointer, in: place, name, detail }) => `  ${pointer ?? `${place} ${name}`}: ${detail}`);
   const trace = error.requestId === '' ? [] : [`Request ${error.requestId} in the logs of the gateway.`];
   // A proxy or another program has answered.
   const isOwn = error.type !== 'about:blank';
@@ -70,6 +70,14 @@ function refusal(error: ProblemError): string {
   const lines = [first, ...wrong, ...remedyLines(error), ...trace];
   // Line breaks in texts of the service are escaped, so that each line begins with a text of this tool.
   return lines.map(printable).join('\n');
+}
+
+/** Whether the only error says what the detail says. */
+function isRepeated({ errors, detail }: ProblemError): boolean {
+  const [only] = errors;
+  if (only === undefined || errors.length > 1) return false;
+  const name = only.name ?? only.pointer;
+  return name !== undefined && detail.includes(name) && detail.includes(only.detail);
 }
 
 /** That of the client, unless this tool has options for it. */

@@ -1,4 +1,7 @@
 /** The tool and an HTTP server of the test: what it refuses without a call, and how it shows refusals and hostile texts. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { CliServer, type CliResult } from '../../../../test/support/cli.js';
 
 const server = new CliServer();
@@ -114,6 +117,50 @@ describe('cloud-connector', () => {
     expect(err).toMatch(
       /^Refused \(401 unauthenticated\): no key\\u\{1b\}\[2J\\u\{a\}Done\.\nSet CLOUD_CONNECTOR_TOKEN/,
     );
+  });
+
+  it('prints once what the only error of a refusal says as well', async () => {
+    const problem = { type: 'urn:cloud-connector:problem:invalid-request', title: 'No', status: 400, request_id: 'r1' };
+    const detail = 'path parameter message_id: must be a UUID';
+    const wrong = { in: 'path', name: 'message_id', detail: 'must be a UUID' };
+    const errOf = async (...errors: object[]): Promise<string> => {
+      server.answer = (response) =>
+        response
+          .writeHead(400, { 'content-type': 'application/problem+json' })
+          .end(JSON.stringify({ ...problem, detail, errors }));
+      return (await cli(['messages', 'get', 'x'])).err;
+    };
+    expect(await errOf(wrong)).toBe(
+      `Refused (400 invalid-request): ${detail}\nRequest r1 in the logs of the gateway.\n`,
+    );
+    for (const other of [
+      { ...wrong, name: 'wait' },
+      { ...wrong, detail: 'must be short' },
+    ])
+      expect(await errOf(other)).toContain(`\n  path ${other.name}: ${other.detail}\n`);
+    expect(await errOf(wrong, wrong)).toContain('\n  path message_id: must be a UUID\n');
+  });
+
+  it.each([
+    [
+      '[{"client_id":"a","directive":"b","payload":9007199254740993}]',
+      'the file has the number 9007199254740993, which',
+    ],
+    [
+      '{"client_id":"a","directive":"b"}\n{"client_id":"a","directive":"b","payload":[1e999]}',
+      'line 2 has the number 1e999',
+    ],
+    [
+      '{"client_id":"a","directive":"b","payload":0.12345678901234567890}\n{}',
+      'line 1 has the number 0.1234567890123456',
+    ],
+  ])('refuses to round a number of a message of a file: %s', async (text, why) => {
+    const file = join(mkdtempSync(join(tmpdir(), 'send-many-')), 'messages.txt');
+    writeFileSync(file, text);
+    const { exit, out, err } = await cli(['messages', 'send-many', file]);
+    rmSync(dirname(file), { recursive: true });
+    expect([exit, out]).toEqual([2, '']);
+    expect(err).toContain(why);
   });
 
   it('sends the token of the environment, and escapes control characters in the facts of a client', async () => {

@@ -4,6 +4,7 @@ import type { Message } from '../../generated/types.gen.js';
 import { hasEnded } from '../../message-end.js';
 import { payloadOf, readText } from '../args.js';
 import type { Context } from '../context.js';
+import { refuseRoundedNumbers } from '../exact-numbers.js';
 import { EXIT, UsageError } from '../failures.js';
 import type { Output } from '../output.js';
 import { styleOf } from '../colour.js';
@@ -109,14 +110,18 @@ function messagesOf(text: string): MessageToSend[] {
   return messages as MessageToSend[];
 }
 
+/** @throws UsageError */
 function parseWhole(text: string): object | undefined {
+  let value: unknown;
   try {
-    const value = JSON.parse(text) as unknown;
-    return isObject(value) || Array.isArray(value) ? value : undefined;
+    value = JSON.parse(text);
   } catch {
     // It may have a message in each line.
     return undefined;
   }
+  if (!isObject(value) && !Array.isArray(value)) return undefined;
+  refuseRoundedNumbers(text, 'the file');
+  return value;
 }
 
 /** @throws UsageError */
@@ -125,11 +130,14 @@ function parseLines(text: string): unknown[] {
   return lines
     .filter(({ line }) => line !== '')
     .map(({ line, number }) => {
+      let value: unknown;
       try {
-        return JSON.parse(line) as unknown;
+        value = JSON.parse(line);
       } catch (error) {
         throw new UsageError(`line ${number} is not JSON: ${(error as Error).message}`);
       }
+      refuseRoundedNumbers(line, `line ${number}`);
+      return value;
     });
 }
 
