@@ -36,6 +36,7 @@ enum {
   FIRST_REPEAT_S = 1,
   LONGEST_REPEAT_S = 60,        /* twice as long each time. */
   MAX_ANSWER_BYTES = 262144,    /* "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES). */
+  MAX_DEPTH = 32,               /* An answer may nest so many levels deep; its envelope is one. */
   ANSWER_S = 20,                /* How long it waits for CONNACK and SUBACK, */
   GOODBYE_S = 10,               /* a goodbye for its PUBACKs, */
   WORK_S = 10,                  /* and the end of the program for work that waits. */
@@ -207,16 +208,24 @@ static bool keep_alive(struct mosquitto *client, double seconds) {
   return !stopping;
 }
 
+/* How many bytes of a text to show: at most `most`, and no part of a character. */
+static int shown_bytes(const char *text, int most) {
+  if (strlen(text) > (size_t)most)
+    while (most > 0 && (text[most] & 0xC0) == 0x80) most--;
+  return most;
+}
+
 /* Does what a message asks. Returns the payload of the answer, or NULL with `error`: then the message becomes `failed`. There is one
  * thread: work that lasts longer than 10 seconds calls keep_alive() at least that often, and ends if that returns false. */
 static cJSON *perform(struct mosquitto *client, const cJSON *message, char *error, size_t error_size) {
   const char *directive = text_of(message, "directive");
+  if (directive == NULL) directive = "that";
   const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
   cJSON *result = cJSON_CreateObject();
   error[0] = '\0';
-  if (directive != NULL && strcmp(directive, "demo:ping") == 0) {
+  if (strcmp(directive, "demo:ping") == 0) {
     cJSON_AddItemToObject(result, "pong", payload == NULL ? cJSON_CreateNull() : cJSON_Duplicate(payload, true));
-  } else if (directive != NULL && strcmp(directive, "demo:work") == 0) {
+  } else if (strcmp(directive, "demo:work") == 0) {
     double steps = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(payload, "steps"));
     steps = isnan(steps) ? 2 : fmin(100, steps);
     cJSON_AddNumberToObject(result, "steps", steps);
@@ -226,7 +235,7 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
       publish_and_free(client, envelope("message-progress", new_uuid().text, text_of(message, "message_id"), progress), false);
       if (!keep_alive(client, 1)) snprintf(error, error_size, "the device stops");
     }
-  } else snprintf(error, error_size, "this device cannot do %.200s; it can do demo:ping and demo:work", directive == NULL ? "that" : directive);
+  } else snprintf(error, error_size, "this device cannot do %.*s; it can do demo:ping and demo:work", shown_bytes(directive, 200), directive);
   if (error[0] == '\0') return result;
   cJSON_Delete(result);
   return NULL;
@@ -291,14 +300,28 @@ static cJSON *find(const cJSON *array, const char *member, const char *id) {
   return NULL;
 }
 
+static bool is_deeper_than(int levels, const cJSON *value) {
+  if (!cJSON_IsArray(value) && !cJSON_IsObject(value)) return false;
+  if (levels == 0) return true;
+  const cJSON *member;
+  cJSON_ArrayForEach(member, value) if (is_deeper_than(levels - 1, member)) return true;
+  return false;
+}
+
 /* Stores and publishes the answer; with `payload` NULL a message-error. */
 static void answer(struct mosquitto *client, const cJSON *message, cJSON *payload, const char *error) {
   const char *message_id = text_of(message, "message_id");
+  char why[100];
+  if (is_deeper_than(MAX_DEPTH - 1, payload)) {
+    snprintf(why, sizeof why, "the answer nests deeper than %d levels", MAX_DEPTH);
+    cJSON_Delete(payload);
+    payload = NULL;
+    error = why;
+  }
   const char *type = payload == NULL ? "message-error" : "message-response";
   if (payload == NULL) cJSON_AddStringToObject(payload = cJSON_CreateObject(), "details", error);
   char *text = envelope(type, new_uuid().text, message_id, payload);
   if (strlen(text) > MAX_ANSWER_BYTES) {
-    char why[100];
     snprintf(why, sizeof why, "the answer has %zu bytes, and may have %d", strlen(text), MAX_ANSWER_BYTES);
     free(text);
     answer(client, message, NULL, why);
@@ -394,6 +417,17 @@ static void on_subscribe(struct mosquitto *client, void *data, int packet_id, in
   say("connected");
 }
 
+/* cJSON ends a string at \u0000. After an odd number of backslashes, what looks like it is an escaped backslash and `u0000`. */
+static bool has_nul(const char *text, size_t length) {
+  const char *end = text + length;
+  for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u0000", 6)) != NULL; at += 6) {
+    const char *first = at;
+    while (first > text && first[-1] == '\\') first--;
+    if ((at - first) % 2 == 0) return true;
+  }
+  return false;
+}
+
 static void on_message(struct mosquitto *client, void *data, const struct mosquitto_message *packet) {
   (void)data;
   cJSON *message = cJSON_ParseWithLength(packet->payload, (size_t)packet->payloadlen);
@@ -401,7 +435,7 @@ static void on_message(struct mosquitto *client, void *data, const struct mosqui
   const cJSON *payload = cJSON_GetObjectItemCaseSensitive(message, "payload");
   if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(message, "version")) != 1) type = NULL; /* "What a client must do", 7 */
   if (type != NULL && strcmp(type, "message") == 0) {
-    bool is_cut = memmem(packet->payload, (size_t)packet->payloadlen, "\\u0000", 6) != NULL; /* cJSON ends a string there. */
+    bool is_cut = has_nul(packet->payload, (size_t)packet->payloadlen);
     receive_message(client, message, is_cut ? "this device cannot read \\u0000" : NULL);
     return;
   }

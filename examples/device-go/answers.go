@@ -83,6 +83,11 @@ func (a *answers) unsent() []entry {
 	return found
 }
 
+func (a *answers) isUnsent(id string) bool {
+	found, known := a.get(id)
+	return known && found.Unsent
+}
+
 func (a *answers) mark(id string, unsent bool) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()

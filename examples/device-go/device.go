@@ -47,6 +47,8 @@ const (
 	// "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error.
 	maxAnswerBytes = 262_144
 	maxDetails     = 1000
+	// An answer may nest so many levels deep; its envelope is one.
+	maxDepth = 32
 	// How many messages the broker sends before the first of them has its PUBACK.
 	receiveMaximum = 100
 	// How long it waits for an acknowledgement, a goodbye for all of them, and the end of the program for work.
@@ -90,6 +92,7 @@ type device struct {
 	online                atomic.Pointer[paho.Client] // of the connection that has sent its handshake
 	jobs                  chan func(context.Context)  // what waits to be done by work()
 	waiting               sync.Map                    // the ids of the messages that wait or are at work
+	repeats               sync.Map                    // the ids of the answers that wait to be sent again
 	gaveUp                bool                        // at its end: work that was not done in time
 	// An answer is stored before the connection takes over what is unsent, or is sent on it: not both.
 	handover sync.Mutex
@@ -352,6 +355,9 @@ func (d *device) answerTo(ctx context.Context, request message) string {
 	if len(text) > maxAnswerBytes {
 		return errorAnswer(request.MessageID, fmt.Sprintf("the answer has %d bytes, and may have %d", len(text), maxAnswerBytes))
 	}
+	if depthOf(text) > maxDepth {
+		return errorAnswer(request.MessageID, fmt.Sprintf("the answer nests deeper than %d levels", maxDepth))
+	}
 	return string(text)
 }
 
@@ -373,13 +379,26 @@ func (d *device) sendAnswer(client *paho.Client, answer entry, pause time.Durati
 	if received {
 		d.answers.mark(answer.ID, false)
 	} else if answer.Until > unixSeconds(time.Now()) {
-		time.AfterFunc(pause, func() { d.sendAnswer(client, answer, min(2*pause, longestRepeat)) })
+		d.sendLater(answer, pause)
 	}
+}
+
+// sendLater: each answer waits once, however often it was sent.
+func (d *device) sendLater(answer entry, pause time.Duration) {
+	if _, waits := d.repeats.LoadOrStore(answer.ID, true); waits {
+		return
+	}
+	time.AfterFunc(pause, func() {
+		d.repeats.Delete(answer.ID)
+		if d.answers.isUnsent(answer.ID) {
+			d.sendAnswer(d.online.Load(), answer, min(2*pause, longestRepeat))
+		}
+	})
 }
 
 // sayGoodbye ("What a client must do", 6) publishes `offline`, then the empty retained message, each with its PUBACK; then DISCONNECT.
 func (d *device) sayGoodbye(client *paho.Client) error {
-	d.online.Store(nil) // Nothing is published after it.
+	d.online.Store(nil) // Nothing new is published after it.
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
 	defer cancel()
 	_, offline := envelope("offline", nil, nil)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -40,6 +41,23 @@ func mustJSON(value any) []byte {
 		panic(err)
 	}
 	return text
+}
+
+// depthOf says how many levels deep a JSON text nests.
+func depthOf(text []byte) (deepest int) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	for depth := 0; ; deepest = max(deepest, depth) {
+		token, err := decoder.Token()
+		if err != nil {
+			return deepest // The end.
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
 }
 
 func newUUID() string {

@@ -52,6 +52,8 @@ LONGEST_LIFE_S = 30 * 86400
 MAX_ANSWERS = 1000
 # "Envelope": the service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error.
 MAX_ANSWER_BYTES = 262144
+# An answer may nest so many levels deep; its envelope is one.
+MAX_DEPTH = 32
 MAX_DETAILS = 1000
 # With more messages than this that wait for their work, the device refuses others.
 MAX_WAITING = 1000
@@ -227,6 +229,13 @@ class Worker:
             yield message, text, is_answer
 
 
+def is_deeper_than(levels, value):
+    if not isinstance(value, (dict, list, tuple)):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(is_deeper_than(levels - 1, member) for member in members)
+
+
 def answer_to(message, publish, stopping):
     about = {"in_response_to": message["message_id"]}
     try:
@@ -234,6 +243,8 @@ def answer_to(message, publish, stopping):
         text = envelope("message-response", **about, payload=result)
         if len(text) > MAX_ANSWER_BYTES:
             raise ValueError(f"the answer has {len(text)} bytes, and may have {MAX_ANSWER_BYTES}")
+        if is_deeper_than(MAX_DEPTH - 1, result):
+            raise ValueError(f"the answer nests deeper than {MAX_DEPTH} levels")
         return text
     except Exception as error:
         return error_about(message, str(error))
@@ -389,7 +400,9 @@ class Device:
         if code == NO_SUBSCRIBERS and self.answers.get(key) is not None:
             return self.repeat_later(key)
         if code < 128:
-            self.repeat_pause = FIRST_REPEAT_S
+            # Somebody gets answers again.
+            if code == 0 and self.answers.get(key) is not None:
+                self.repeat_pause = FIRST_REPEAT_S
             return self.answers.mark(key, unsent=False)
         self.log(f"the broker refuses a message: {reason}")
         if key == self.handshake_id:

@@ -19,6 +19,8 @@ const MAX_ANSWERS = 10_000;
 /** The service takes no larger answer (MAX_INBOUND_BYTES), and shows so many characters of an error. */
 const MAX_ANSWER_BYTES = 262_144;
 const MAX_DETAILS = 1000;
+/** An answer may nest so many levels deep; its envelope is one. */
+const MAX_DEPTH = 32;
 /** With more messages than this at work, the device refuses others. */
 const MAX_AT_WORK = 1000;
 /** An answer is remembered until its message has expired, and so much longer. */
@@ -50,8 +52,8 @@ const LONGEST_TIMER_MS = 86_400_000;
 
 /**
  * An answer, a `message-response` or `message-error`, and until when it is remembered. `unsent`: it has no PUBACK, so it is sent again
- * after the next handshake, also by the next program. The service takes an answer that comes twice once.
- * @typedef {{ until: number, answer: string | Promise<string>, unsent?: boolean }} Remembered
+ * after the next handshake, also by the next program. The service takes an answer that comes twice once. `repeat` sends it after a pause.
+ * @typedef {{ until: number, answer: string | Promise<string>, unsent?: boolean, repeat?: NodeJS.Timeout }} Remembered
  */
 
 export class Device {
@@ -280,14 +282,18 @@ export class Device {
     }
   }
 
-  /** Only on this connection: the next one sends all that is unsent. @param {Remembered} remembered @param {number} pauseMs */
+  /**
+   * Only on this connection: the next one sends all that is unsent. Each answer has one timer, however often it was sent.
+   * @param {Remembered} remembered @param {number} pauseMs
+   */
   #sendLater(remembered, pauseMs) {
     const handshakeId = this.#handshakeId;
     const send = () => {
-      if (this.#handshakeId === handshakeId && remembered.until > Date.now())
+      if (this.#handshakeId === handshakeId && remembered.unsent && remembered.until > Date.now())
         void this.#send(remembered, Math.min(2 * pauseMs, LONGEST_REPEAT_MS));
     };
-    setTimeout(send, pauseMs).unref();
+    clearTimeout(remembered.repeat);
+    remembered.repeat = setTimeout(send, pauseMs).unref();
   }
 
   /** @param {any} message @returns {Promise<string>} the answer */
@@ -305,8 +311,9 @@ export class Device {
       const payload = await this.onMessage(message, report, this.#stopping.signal);
       const answer = this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
       const bytes = Buffer.byteLength(answer);
-      if (bytes <= MAX_ANSWER_BYTES) return answer;
-      throw new Error(`the answer has ${bytes} bytes, and may have ${MAX_ANSWER_BYTES}`);
+      if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer has ${bytes} bytes, and may have ${MAX_ANSWER_BYTES}`);
+      if (isDeeperThan(MAX_DEPTH, parse(answer))) throw new Error(`the answer nests deeper than ${MAX_DEPTH} levels`);
+      return answer;
     } catch (error) {
       const details = wordsOf(error).slice(0, MAX_DETAILS);
       return this.#envelope('message-error', { ...about, payload: { details } });
@@ -410,6 +417,12 @@ function wordsOf(error) {
 
 function hasNoWork() {
   throw new Error('this device has no work: give it an onMessage');
+}
+
+/** @param {number} levels @param {unknown} value @returns {boolean} */
+function isDeeperThan(levels, value) {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeperThan(levels - 1, member));
 }
 
 /**

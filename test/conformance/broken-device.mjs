@@ -135,6 +135,12 @@ const FAULTS = {
         ? { ...message, type: 'message-response', payload: 'x'.repeat(262_144) }
         : message,
     ),
+  'answers-at-any-depth': () =>
+    withPublished((message) =>
+      String(message.payload?.details).startsWith('the answer nests ')
+        ? { ...message, type: 'message-response', payload: JSON.parse('['.repeat(32) + ']'.repeat(32)) }
+        : message,
+    ),
   'answers-another-message': () =>
     withPublished((message) => (isAnswer(message) ? { ...message, in_response_to: randomUUID() } : message)),
   'everything-works': () =>

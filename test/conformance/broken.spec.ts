@@ -104,6 +104,7 @@ const DEVICES: readonly Device[] = [
   },
   { faults: [['no-answer', 'answer', 'the answer to a message did not come in 1 s']] },
   { faults: [['answers-at-any-size', 'answer-size', 'bytes; the service takes 262144']] },
+  { faults: [['answers-at-any-depth', 'answer-size', 'is refused as too-deep']] },
   { faults: [['answers-another-message', 'answer', 'the answer to a message did not come in 1 s']] },
   { faults: [['no-puback', 'puback', 'the PUBACK of a message did not come in 1 s']] },
   {

@@ -1,7 +1,7 @@
 /** Scenarios about requests and their answers. */
 import { randomUUID } from 'node:crypto';
 import { NO_SUBSCRIBERS, QUOTA_EXCEEDED } from './broker.mjs';
-import { isAnswer, isGoodbye, textOf } from './published.mjs';
+import { isAnswer, isGoodbye, refusalOf, textOf } from './published.mjs';
 
 /** @typedef {import('./trial.mjs').Trial} Trial */
 
@@ -92,7 +92,7 @@ function judgeRepeat(trial, rule, first, second) {
   );
 }
 
-/** A payload that may make the answer larger than the service takes. @param {Trial} trial */
+/** Payloads that may make the answer larger and deeper than the service takes. @param {Trial} trial */
 export async function large(trial) {
   const rule = 'answer-size';
   trial.start();
@@ -106,6 +106,13 @@ export async function large(trial) {
     length <= MAX_INBOUND_BYTES,
     () => `the answer has ${length} bytes; the service takes ${MAX_INBOUND_BYTES}`,
   );
+  const { protocol } = trial.settings;
+  const payload = JSON.parse('['.repeat(protocol.MAX_DEPTH) + ']'.repeat(protocol.MAX_DEPTH));
+  const deep = trial.request({ payload });
+  trial.send(session, deep);
+  const answer = await trial.answerTo(session, deep.message_id, rule, 'the answer to a deep message');
+  const refusal = refusalOf(answer.publish, protocol);
+  trial.judge(rule, refusal === undefined, () => refusal ?? '');
 }
 
 /** A repeat after the time to live of the message. @param {Trial} trial */

@@ -46,7 +46,11 @@ export const RULES = [
   ),
   rule('puback', 'What a client must do', 'it acknowledges messages with a PUBACK', '4'),
   rule('answer', 'message-response', 'it answers a message on its in topic, not retained, with in_response_to'),
-  rule('answer-size', 'Envelope', 'an answer that would be larger than 262,144 bytes becomes a message-error'),
+  rule(
+    'answer-size',
+    'Envelope',
+    'an answer that would be larger than 262,144 bytes or deeper than 32 levels becomes a message-error',
+  ),
   rule('message-error', 'message-error', 'it answers a directive that it cannot do with a message-error'),
   rule('repeat', 'What a client must do', 'a repeated message gets the same answer, with its message_id', '4'),
   rule('repeat-expired', 'message', 'it remembers a message after it has expired'),
