@@ -24,6 +24,7 @@ from cloud_connector_client._access import Access
 from cloud_connector_client._durations import Duration
 from cloud_connector_client._errors import problem_of
 from cloud_connector_client._operation import Operation
+from cloud_connector_client.generated import operations
 from drivers import AsyncDriver, Driver
 from service import (
     ACCEPTED,
@@ -553,6 +554,16 @@ def test_refuses_a_wait_that_would_be_cut_off(driver: Driver, service: Service) 
     with pytest.raises(ValueError, match="timeout must be more than the 10 s of wait, not 2 s"):
         driver.run("read_message", "m-1", wait=10, timeout=2)
     assert service.requests == []
+
+
+def test_the_default_time_of_a_request_grows_with_its_wait() -> None:
+    def limits(timeout: Duration | None) -> list[float]:
+        access = Access("http://gateway", None, None, timeout)
+        return [access.limit(operations.read_message("m-1", wait=wait), None) for wait in (None, 20, 60)]
+
+    assert limits(None) == [30, 30, 70]
+    with pytest.raises(ValueError, match="timeout must be more than the 60 s of wait, not 30 s"):
+        limits(30)
 
 
 def test_says_for_how_long_it_has_waited(driver: Driver, service: Service) -> None:

@@ -3,7 +3,7 @@ import { CallError, ProblemError, UnreachableError } from './errors.js';
 import { follow } from './events.js';
 import type * as Api from './generated/types.gen.js';
 import { hasEnded } from './message-end.js';
-import { checkMs } from './numbers.js';
+import { checkMs, REPLY_MS } from './numbers.js';
 import { pause } from './pause.js';
 import { abortWith, type CallOptions, type Operation, type Requester } from './requester.js';
 
@@ -39,8 +39,6 @@ const TIMEOUT_MS = 30_000;
 const LONGEST_MS = 2_592_000_000;
 /** The longest wait that the service grants one request. */
 const MAX_WAIT_SECONDS = 60;
-/** How much longer than its wait a request may take. */
-const REPLY_MS = 10_000;
 /** The pause before a request is repeated because the service could not be reached. */
 const PAUSE_MS = 500;
 /** A request that asked for a wait and ended sooner did not wait: too many others do. */

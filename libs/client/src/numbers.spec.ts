@@ -1,7 +1,7 @@
 /** What is checked before a request: nothing of it may be sent. */
 import { jest } from '@jest/globals';
 import { CloudConnector } from './cloud-connector.js';
-import { LONGEST_TIMER_MS } from './numbers.js';
+import { limitOf, LONGEST_TIMER_MS } from './numbers.js';
 import { pause } from './pause.js';
 
 const send = jest.fn<typeof fetch>(() => Promise.resolve(Response.json({ data: [], next_cursor: null })));
@@ -82,4 +82,11 @@ it('a pause that a service asks for and no timer can hold does not end at once',
   expect(timers).toHaveBeenCalledWith(expect.any(Function), LONGEST_TIMER_MS);
   end.abort();
   timers.mockRestore();
+});
+
+it('the default time limit of a request grows with its wait', () => {
+  expect([undefined, 'wait=20', 'wait=60', 'respond-async'].map((prefer) => limitOf(prefer, undefined))).toEqual([
+    ...[30_000, 30_000, 70_000, 30_000],
+  ]);
+  expect(limitOf('wait=60', 60_001)).toBe(60_001);
 });

@@ -25,14 +25,23 @@ export function checkRanges(members: Readonly<Record<string, unknown>>, ranges: 
   }
 }
 
-/** The service ignores a wait that it does not understand. Lists of preferences are left to it. @throws RangeError */
-export function checkWait(prefer: string | undefined, timeoutMs: number): void {
-  if (prefer === undefined || !/^wait[^,;"]*$/.test(prefer)) return;
+const TIMEOUT_MS = 30_000;
+/** How much longer than its wait a request may take. */
+export const REPLY_MS = 10_000;
+
+/**
+ * The time limit of a request; the default one grows with its wait. The service ignores a wait that it does not understand. Lists of
+ * preferences are left to it. @throws RangeError
+ */
+export function limitOf(prefer: string | undefined, timeoutMs: number | undefined): number {
+  if (prefer === undefined || !/^wait[^,;"]*$/.test(prefer)) return timeoutMs ?? TIMEOUT_MS;
   const [, seconds] = /^wait=([1-9]|[1-5]\d|60)$/.exec(prefer) ?? [];
   if (seconds === undefined)
     throw new RangeError(`prefer must be wait=N with a whole number of seconds from 1 to 60, not ${shown(prefer)}`);
-  if (timeoutMs <= Number(seconds) * 1000)
-    throw new RangeError(`timeoutMs must be more than the ${seconds} s of prefer "${prefer}", not ${timeoutMs} ms`);
+  const waitMs = Number(seconds) * 1000;
+  if (timeoutMs === undefined) return Math.max(TIMEOUT_MS, waitMs + REPLY_MS);
+  if (timeoutMs > waitMs) return timeoutMs;
+  throw new RangeError(`timeoutMs must be more than the ${seconds} s of prefer "${prefer}", not ${timeoutMs} ms`);
 }
 
 /** As JSON, which would have null in place of NaN and Infinity: so only a text with null is looked at. @throws RangeError for those */

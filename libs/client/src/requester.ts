@@ -1,13 +1,13 @@
 /** Makes HTTP calls: address, credentials, time limit, and a typed error for each failure. */
 import { UnreachableError, problemOf } from './errors.js';
-import { checkMs, checkRanges, checkWait, jsonOf, type Ranges } from './numbers.js';
+import { checkMs, checkRanges, jsonOf, limitOf, type Ranges } from './numbers.js';
 
 export interface ConnectorOptions {
   /** The address of the gateway, such as `https://connector.example.com`, without `/v1`; another path in it is kept. */
   baseUrl: string | URL;
   /** An API key or a token, or a function that gets one before each call. */
   token?: string | (() => string | Promise<string>) | undefined;
-  /** The time limit of a call in milliseconds, up to 24 days; 30,000 by default. */
+  /** The time limit of a call in milliseconds, up to 24 days; by default 30,000, or its wait and 10,000 if that is more. */
   timeoutMs?: number | undefined;
   /** Used instead of the global `fetch`. */
   fetch?: typeof fetch;
@@ -37,8 +37,6 @@ export interface Operation {
   ranges?: Ranges | undefined;
 }
 
-const TIMEOUT_MS = 30_000;
-
 export class Requester {
   private readonly base: string;
 
@@ -56,11 +54,11 @@ export class Requester {
     method: Method,
     url: Data['url'],
     parts: Omit<Data, 'url'>,
-    { timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS, ...options }: CallOptions = {},
+    { timeoutMs = this.options.timeoutMs, ...options }: CallOptions = {},
   ): Promise<Answer> {
     checkMs('timeoutMs', timeoutMs);
-    checkWait(parts.headers?.['Prefer'], timeoutMs);
-    return this.exchange(method, url, parts, { ...options, timeoutMs });
+    const limit = limitOf(parts.headers?.['Prefer'], timeoutMs);
+    return this.exchange(method, url, parts, { ...options, timeoutMs: limit });
   }
 
   /** As `call`; the time limit may end a wait. */

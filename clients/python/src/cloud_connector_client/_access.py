@@ -16,12 +16,14 @@ from ._operation import Operation
 from ._token import AsyncToken, TokenFile, TokenSource
 
 TIMEOUT_SECONDS = 30.0
+REPLY_SECONDS = 10.0
+"""How much longer than its wait a request may take."""
 T = TypeVar("T")
 
 
 class Access:
     def __init__(
-        self, base_url: str, token: AsyncToken | None, token_file: TokenFile | None, timeout: Duration
+        self, base_url: str, token: AsyncToken | None, token_file: TokenFile | None, timeout: Duration | None
     ) -> None:
         # A path in it is kept.
         self.base_url = base_url.rstrip("/")
@@ -30,12 +32,15 @@ class Access:
         if self.base_url.endswith("/v1"):
             raise ValueError(f'"{base_url}" must not end in /v1, which the client adds')
         self.token = TokenSource(token, token_file)
-        self.timeout = time_limit("timeout", timeout)
+        self._has_default = timeout is None
+        self.timeout = TIMEOUT_SECONDS if timeout is None else time_limit("timeout", timeout)
 
     def limit(self, operation: Operation[Any], timeout: Duration | None) -> float:
-        """Raises ValueError for a time that is none, or not longer than the wait of the request."""
+        """The default one grows with the wait. Raises ValueError for a time that is none, or not longer than the wait."""
         limit = self.timeout if timeout is None else time_limit("timeout", timeout)
         wait = operation.headers.get("Prefer", "").removeprefix("wait=")
+        if wait and timeout is None and self._has_default:
+            return max(limit, int(wait) + REPLY_SECONDS)
         if wait and limit <= int(wait):
             raise ValueError(f"timeout must be more than the {wait} s of wait, not {limit:g} s")
         return limit

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._access import TIMEOUT_SECONDS, Access
+from ._access import Access
 from ._arguments import with_argument_names
 from ._call import CALL_SECONDS, AsyncOnProgress, Call, Pause, Report, Running, Watch
 from ._durations import LONGEST_MESSAGE, Duration, time_limit
@@ -41,7 +41,7 @@ class AsyncCloudConnector(AsyncOperations):
         *,
         token: AsyncToken | None = None,
         token_file: TokenFile | None = None,
-        timeout: Duration = TIMEOUT_SECONDS,
+        timeout: Duration | None = None,
         verify: ssl.SSLContext | bool = True,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:

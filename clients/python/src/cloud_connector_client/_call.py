@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import uuid4
 
+from ._access import REPLY_SECONDS
 from ._durations import LONGEST_CALL, Duration, time_limit
 from ._errors import CallError, ProblemError, UnreachableError
 from ._event_stream import EventStream
@@ -24,8 +25,6 @@ from .generated.models import AcceptedMessage, Connection, Message, MessageProgr
 CALL_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 60
 """The longest wait that the service grants one request."""
-REPLY_SECONDS = 10.0
-"""How much longer than its wait a request may take."""
 PAUSE_SECONDS = 0.5
 """The pause before a request is repeated because the service could not be reached."""
 SHORTEST_WAIT_SECONDS = 0.9

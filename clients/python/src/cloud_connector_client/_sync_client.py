@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._access import TIMEOUT_SECONDS, Access
+from ._access import Access
 from ._arguments import with_argument_names
 from ._call import CALL_SECONDS, Call, OnProgress, Pause, Report, Running, Watch
 from ._durations import LONGEST_MESSAGE, Duration, time_limit
@@ -42,13 +42,13 @@ class CloudConnector(Operations):
         *,
         token: Token | None = None,
         token_file: TokenFile | None = None,
-        timeout: Duration = TIMEOUT_SECONDS,
+        timeout: Duration | None = None,
         verify: ssl.SSLContext | bool = True,
         http_client: httpx.Client | None = None,
     ) -> None:
         """
         `token`: an API key or a token, or a function that returns one for each request; `token_file`: a file with one, read for
-        each request. `verify` is that of httpx. An `http_client` is used as it is, and stays open.
+        each request. `timeout` of a request: by default 30 seconds, or its wait and 10 seconds if that is more. `verify` is that of httpx. An `http_client` is used as it is, and stays open.
         """
         self._access = Access(base_url, token, token_file, timeout)
         self._is_own = http_client is None
