@@ -241,7 +241,6 @@ static cJSON *perform(struct mosquitto *client, const cJSON *message, char *erro
   return NULL;
 }
 
-
 /* Takes away the answers whose time is over, and the oldest if there are too many. */
 static void forget_old(void) {
   for (int i = cJSON_GetArraySize(device.answers) - 1; i >= 0; i--) {
@@ -372,9 +371,10 @@ static void on_publish(struct mosquitto *client, void *data, int packet_id, int 
   (void)client, (void)data, (void)properties;
   cJSON *entry;
   double now = seconds_of(CLOCK_MONOTONIC);
+  bool is_error = reason >= 0x80;
   device.in_flight--;
-  if (reason >= 0x80) say("the broker refuses a message: %s", mosquitto_reason_string(reason));
-  if (reason >= 0x80 && packet_id == device.handshake_packet) device.back_at = now;
+  if (is_error) say("the broker refuses a message: %s", mosquitto_reason_string(reason));
+  if (is_error && packet_id == device.handshake_packet) device.back_at = now;
   cJSON_ArrayForEach(entry, device.answers) if (is_unsent(entry) && unsent_of(entry)->valueint == packet_id) break;
   if (entry == NULL) return;
   unsent_of(entry)->valueint = reason == NO_SUBSCRIBERS ? TO_REPEAT : 0;
@@ -382,7 +382,7 @@ static void on_publish(struct mosquitto *client, void *data, int packet_id, int 
     device.repeat_at = now + device.repeat_pause;
     device.repeat_pause = fmin(LONGEST_REPEAT_S, 2 * device.repeat_pause);
   }
-  if (reason >= 0x80 || reason == NO_SUBSCRIBERS) return;
+  if (is_error || reason == NO_SUBSCRIBERS) return;
   device.repeat_pause = FIRST_REPEAT_S;
   cJSON_DeleteItemFromObjectCaseSensitive(entry, "unsent");
 }

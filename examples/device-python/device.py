@@ -397,11 +397,12 @@ class Device:
         """ "Connecting": with an error, an answer is sent again after the next handshake."""
         key = self.in_flight.pop(packet_id, None)
         code = 0 if reason is None else reason.value
-        if code == NO_SUBSCRIBERS and self.answers.get(key) is not None:
+        is_answer = self.answers.get(key) is not None
+        if is_answer and code == NO_SUBSCRIBERS:
             return self.repeat_later(key)
         if code < 128:
-            # Somebody gets answers again.
-            if code == 0 and self.answers.get(key) is not None:
+            if is_answer:
+                # Somebody gets answers again.
                 self.repeat_pause = FIRST_REPEAT_S
             return self.answers.mark(key, unsent=False)
         self.log(f"the broker refuses a message: {reason}")

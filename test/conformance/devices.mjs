@@ -5,6 +5,8 @@
 import { PROGRAMS, SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from '../../scripts/setup.mjs';
 import { EXAMPLES } from './examples.mjs';
 
+const SPECS = ['examples', 'service', 'stopping', 'without-subscribers'];
+
 try {
   ensurePackages('all');
   ensurePrograms(PROGRAMS);
@@ -17,21 +19,7 @@ try {
   });
   if (runnable.length > 0) {
     const env = { ...process.env, DEVICES: runnable.join() };
-    run(
-      'npx',
-      [
-        'jest',
-        '--selectProjects',
-        'conformance',
-        '--runInBand',
-        '--',
-        'examples',
-        'service',
-        'stopping',
-        'without-subscribers',
-      ],
-      env,
-    );
+    run('npx', ['jest', '--selectProjects', 'conformance', '--runInBand', '--', ...SPECS], env);
   }
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);

@@ -1,3 +1,4 @@
+export { lacksBroker } from './broker-reach.js';
 export type { CallOfClient, CallSettings, Progress } from './call.js';
 export {
   CloudConnector,

@@ -25,7 +25,7 @@ const MAX_ERRORS = 10;
 /** A server that does not know a command repeats its arguments, and the arguments of AUTH and HELLO are secrets. */
 const REPEATED_ARGUMENTS = /(unknown command .*?with args beginning with:).*/gi;
 
-export function loggedError(error: unknown, depth = 0, above = true): LoggedError {
+export function loggedError(error: unknown, depth = 0, mayHaveStack = true): LoggedError {
   if (!isErrorLike(error)) {
     return { type: typeof error, message: typeof error === 'string' ? error : 'not an error' };
   }
@@ -35,7 +35,7 @@ export function loggedError(error: unknown, depth = 0, above = true): LoggedErro
     message: withoutArguments(message),
   };
   // That Redis is away is no fault of the code: no stack.
-  const withStack = above && !(error instanceof RedisUnavailableError);
+  const withStack = mayHaveStack && !(error instanceof RedisUnavailableError);
   if (withStack && typeof stack === 'string') logged.stack = withoutArguments(stack);
   for (const member of MEMBERS) {
     const value = error[member];

@@ -1,5 +1,5 @@
 /** Who reaches the broker, as the processes themselves report it. */
-import type { Cluster, MemberReason } from '@cloud-connector/client';
+import { lacksBroker, type Cluster } from '@cloud-connector/client';
 
 export interface BrokerReach {
   /** Ids of the ingesters and dispatchers that do not reach it. */
@@ -16,9 +16,4 @@ export function brokerReach({ members, dispatchers }: Pick<Cluster, 'members' | 
     .filter(lacksBroker)
     .map(({ id }) => id);
   return { without, isLost: without.length > 0 && without.length === members.length + dispatchers.length };
-}
-
-/** About a process that does not work. One of an older release does not say why; it is the broker as a rule. */
-function lacksBroker({ reason }: { reason?: MemberReason | null }): boolean {
-  return (reason ?? 'broker-unreachable') === 'broker-unreachable';
 }
