@@ -54,6 +54,7 @@ export type { MigrationStep } from './key-space/migration-step.js';
 export * from './messages/outbound-activation.js';
 export * from './messages/outbound-work.js';
 export * from './messages/outbox.js';
+export * from './queue-worker.js';
 export * from './connections/refusals.js';
 export * from './keys.js';
 export * from './requests/lease-requests.js';

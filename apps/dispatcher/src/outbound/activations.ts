@@ -1,7 +1,7 @@
 /** The BullMQ worker behind the wake-up queue: each job activates the outbound side of one shard, and ends. */
 import { DelayedError, Worker, type Job } from 'bullmq';
 import { counter, type Logger, type Redis } from '@app/platform';
-import { WAKE_UP_QUEUE, type RegistryKeys, type WakeUp } from '@app/registry';
+import { WAKE_UP_QUEUE, WORKER_RETRY, closeWorker, type RegistryKeys, type WakeUp } from '@app/registry';
 import type { OutboundShards } from './outbound-shards.js';
 
 const failed = counter('activations_failed', 'Wake-ups of shards that ended with an error.');
@@ -31,8 +31,7 @@ export class Activations {
       prefix: this.keys.queuePrefix,
       // As many jobs as shards: no shard waits for another one.
       concurrency: this.shardCount,
-      // Pause after an error of Redis; the default is 15 s.
-      runRetryDelay: 1000,
+      ...WORKER_RETRY,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
     });
@@ -48,7 +47,7 @@ export class Activations {
   }
 
   async stop(): Promise<void> {
-    await this.worker?.close();
+    if (this.worker) await closeWorker(this.worker);
   }
 
   private async activate(job: Job<WakeUp>, token: string | undefined): Promise<void> {

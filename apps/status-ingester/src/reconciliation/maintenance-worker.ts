@@ -6,6 +6,8 @@ import { DelayedError, Worker, type Job } from 'bullmq';
 import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
+  WORKER_RETRY,
+  closeWorker,
   encodeCommand,
   maintenanceBackoffMs,
   type Maintenance,
@@ -38,6 +40,7 @@ export class MaintenanceWorker {
   private worker: Worker<MaintenanceJob, void> | undefined;
   private readonly stopping = sharedAbort();
   private closed: Promise<void> | undefined;
+  private current: Promise<void> | undefined;
 
   constructor(private readonly dependencies: MaintenanceDependencies) {}
 
@@ -49,6 +52,7 @@ export class MaintenanceWorker {
       lockDuration: JOB_LOCK_MS,
       stalledInterval: JOB_STALLED_CHECK_MS,
       maxStalledCount: MAX_STALLED,
+      ...WORKER_RETRY,
       settings: { backoffStrategy: maintenanceBackoffMs },
     });
     this.worker.on('error', (error) => logger.warn({ err: error }, 'maintenance worker error'));
@@ -61,21 +65,24 @@ export class MaintenanceWorker {
   beginStop(): void {
     if (this.closed !== undefined) return;
     this.stopping.abort(new Error('the process stops'));
-    this.closed = Promise.resolve(this.worker?.close());
+    this.closed = this.worker && closeWorker(this.worker);
     // `stop` reports a failure.
-    this.closed.catch(() => undefined);
+    this.closed?.catch(() => undefined);
   }
 
   /** Resolves when the current job has ended. */
   async stop(): Promise<void> {
     this.beginStop();
     await this.closed;
+    // A worker without a connection does not wait for its job.
+    await this.current?.catch(() => undefined);
   }
 
   private async run(job: Job<MaintenanceJob>, lost: AbortSignal | undefined): Promise<void> {
     const { signal, unlink } = linkedAbort(this.stopping.signal, ...(lost ? [lost] : []));
     try {
-      await this.perform(job, signal);
+      this.current = this.perform(job, signal);
+      await this.current;
     } finally {
       unlink();
     }
