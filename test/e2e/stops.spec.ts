@@ -24,7 +24,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 });
 
-it.each(['api-gateway', 'status-ingester', 'dispatcher'])(
+it.each(['api-gateway', 'status-ingester', 'dispatcher'] as const)(
   '%s that is stopped as soon as Redis can be reached again ends with 0',
   async (name) => {
     const env = { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, MQTT_URL: mosquitto.url };
