@@ -14,8 +14,8 @@ export async function closeWorker<Data, Result>(worker: Worker<Data, Result>): P
   await worker.close(!(await isConnected(worker)));
 }
 
-async function isConnected<Data, Result>({ backend }: Worker<Data, Result>): Promise<boolean> {
+async function isConnected<Data, Result>(worker: Worker<Data, Result>): Promise<boolean> {
   // The promise of a connection that was never there stays open.
-  const status = await Promise.race([backend.blockingClient, setImmediate(undefined)]);
+  const status = await Promise.race([worker.backend.blockingClient, setImmediate(undefined)]);
   return status?.status === 'ready';
 }
