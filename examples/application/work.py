@@ -1,7 +1,7 @@
 """
 Shows progress, an answer that is an error, and an answer that comes late.
 
-    python work.py CLIENT_ID [MESSAGE_ID]
+    python work.py [CLIENT_ID [MESSAGE_ID]]
 
 With MESSAGE_ID it prints the answer to that message.
 
@@ -11,7 +11,7 @@ CLOUD_CONNECTOR_URL is the gateway, CLOUD_CONNECTOR_TOKEN a key with the scopes 
 import os
 import sys
 
-from cloud_connector_client import CallError, CloudConnector
+from cloud_connector_client import CallError, CloudConnector, ProblemError, UnreachableError
 
 
 def work(connector: CloudConnector, client_id: str) -> None:
@@ -31,8 +31,16 @@ def main() -> None:
         if len(sys.argv) > 2:
             print(connector.read_message(sys.argv[2]).answer)
         else:
-            work(connector, sys.argv[1])
+            work(connector, sys.argv[1] if len(sys.argv) > 1 else "device-0001")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ProblemError as error:
+        sys.exit(f"refused: {error} {error.request_id}")
+    except UnreachableError as error:
+        sys.exit(f"no answer of the service: {error}")
+    except ValueError as error:
+        # The address or the token cannot be used.
+        sys.exit(str(error))

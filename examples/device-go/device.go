@@ -348,6 +348,9 @@ func (d *device) answerTo(ctx context.Context, request message) string {
 			}
 		}
 	})
+	if err == nil {
+		_, err = json.Marshal(payload) // NaN is no JSON.
+	}
 	if err != nil {
 		return errorAnswer(request.MessageID, err.Error())
 	}
@@ -419,8 +422,8 @@ func main() {
 	log.SetPrefix(id + ": ")
 	log.SetFlags(log.Lmsgprefix)
 	broker, err := url.Parse(setting("MQTT_URL", "mqtt://127.0.0.1:1883"))
-	if err != nil {
-		log.Fatal(err)
+	if err != nil || broker.Host == "" {
+		log.Fatal("MQTT_URL is not of the form mqtt://host:port")
 	}
 	stored, err := loadAnswers(filepath.Join(setting("STATE_DIR", "."), id+".answers.json"))
 	if err != nil {

@@ -89,7 +89,8 @@ def perform(message, progress, stopping):
 def envelope(message_type, **more):
     """ "Envelope" """
     sent = datetime.now(timezone.utc).isoformat()
-    return json.dumps({"type": message_type, "message_id": str(uuid.uuid4()), "version": 1, "sent": sent, **more})
+    # NaN is no JSON.
+    return json.dumps({"type": message_type, "message_id": str(uuid.uuid4()), "version": 1, "sent": sent, **more}, allow_nan=False)
 
 
 def parse_time(text):
@@ -257,6 +258,8 @@ def error_about(message, details):
 class Device:
     def __init__(self, url, client_id, answers):
         self.url = urlsplit(url)
+        if not self.url.hostname:
+            sys.exit("MQTT_URL is not of the form mqtt://host:port")
         self.client_id = client_id
         self.answers = answers
         self.stopping = threading.Event()

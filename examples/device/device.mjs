@@ -497,7 +497,7 @@ const { CLIENT_ID, MQTT_URL, STATE_DIR } = process.env;
 /** @returns what the command line says; undefined if it cannot be read */
 function readOptions() {
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       options: {
         id: { type: 'string', default: CLIENT_ID ?? `device-${randomUUID().slice(0, 8)}` },
         url: { type: 'string', default: MQTT_URL ?? 'mqtt://127.0.0.1:1883' },
@@ -505,7 +505,10 @@ function readOptions() {
         answers: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
-    }).values;
+    });
+    if (!URL.canParse(values.url) || new URL(values.url).host === '')
+      throw new Error('the address of the broker is not of the form mqtt://host:port');
+    return values;
   } catch (error) {
     console.error(wordsOf(error));
     return undefined;

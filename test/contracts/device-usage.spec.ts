@@ -20,3 +20,9 @@ it('an unknown option is named, and the usage follows', () => {
   expect(stderr).toMatch(/^Unknown option '--user'.*\n\nA device that stays connected/);
   expect(stderr).not.toContain(' at ');
 });
+
+it.each(['127.0.0.1:1883', 'localhost:1883'])('an address without mqtt:// is refused: %s', (url) => {
+  const { status, stderr } = device('--url', url);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(/^the address of the broker is not of the form mqtt:\/\/host:port\n/);
+});

@@ -364,6 +364,15 @@ describe('cloud-connector', () => {
     });
   });
 
+  it('says after a call without an answer where a later one is', async () => {
+    const history = [{ status: 'unanswered', at: 'now', details: null }];
+    const message = { message_id: 'm', client_id: 'a', status: 'unanswered', answer: null, status_history: history };
+    server.answer = (response) => response.end(JSON.stringify(message));
+    const { exit, err } = await cli(['messages', 'call', 'a', 'd']);
+    expect(exit).toBe(1);
+    expect(err.split('\n')[1]).toMatch(/^The client may still answer: cloud-connector messages get m\. .*--timeout/);
+  });
+
   it('names the place of a wrong parameter, or the pointer of a wrong member', async () => {
     const problem = {
       type: 'urn:cloud-connector:problem:invalid',
