@@ -12,6 +12,8 @@ const OLD = mkdtempSync(join(tmpdir(), 'cloud-connector-api-'));
 try {
   const [revision, ...more] = process.argv.slice(2);
   if (revision === undefined || more.length > 0) throw new SetupError('Usage: npm run compare:api -- <git revision>');
+  if (spawnSync('git', ['rev-parse', '--quiet', '--verify', `${revision}^{commit}`], { cwd: ROOT }).status !== 0)
+    throw new SetupError(`There is no commit ${revision} here: name a commit, a branch or a tag of this repository.`);
   ensurePackages('all');
   extract(revision);
   const { parse } = await import('yaml');

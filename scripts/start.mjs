@@ -180,5 +180,6 @@ async function stop(/** @type {number} */ code) {
   stopping = true;
   if (running.size > 0) console.log('\nStopping …');
   await stopAll();
+  if (code === 0) console.log('Stopped.');
   process.exit(code);
 }

@@ -127,7 +127,7 @@ it('the command sweep --wait ends with the sweep, and the command cluster shows 
   expect((await cli('sweep', '--latest')).out).toMatch(/^state +ended$/m);
   const cluster = await cli('cluster', '--shards');
   expect(cluster.out).toMatch(/^MEMBER +SINCE +SHARDS +LANES +WAITING +LAG\n/);
-  expect(cluster.out).toContain('Every shard has an owner.');
+  expect(cluster.out).toContain('Every shard has an ingester that owns it.');
   expect(cluster.out.match(/^\d+ .* ms$/gm)).toHaveLength(32);
 });
 

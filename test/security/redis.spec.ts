@@ -16,7 +16,7 @@ const ADMIN = 'another-password-of-the-spec';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-redis-security-'));
 let port: number;
-let part: Part;
+let redisServer: Part;
 let api: Api;
 let mqttUrl: string;
 let env: Record<string, string>;
@@ -28,12 +28,7 @@ beforeAll(async () => {
   // As examples/redis/README.md says, for the work of an operator.
   writeFileSync(join(dir, 'users.acl'), `${users}user admin on >${ADMIN} ~* &* +@all\n`);
   port = await freePort();
-  const tls = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-ca-cert-file', join(dir, 'ca.crt')];
-  const certificate = ['--tls-cert-file', join(dir, 'broker.crt'), '--tls-key-file', join(dir, 'broker.key')];
-  const rest = ['--port', '0', '--bind', '127.0.0.1', '--save', '', '--dir', dir, '--maxmemory-policy', 'noeviction'];
-  const args = [...rest, ...tls, ...certificate, '--aclfile', join(dir, 'users.acl')];
-  part = launch('redis', findProgram('redis-server') ?? 'redis-server', args, { dir });
-  await part.until(() => asUser((redis) => redis.ping()));
+  await startRedis();
   const mosquitto = await startMosquitto({ dir });
   mqttUrl = mosquitto.url;
   env = {
@@ -46,6 +41,27 @@ beforeAll(async () => {
   apps.push(...started);
   api = new Api(started[0]?.url ?? '');
 });
+
+/** As examples/redis/README.md says. */
+async function startRedis(): Promise<void> {
+  const tls = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-ca-cert-file', join(dir, 'ca.crt')];
+  const certificate = ['--tls-cert-file', join(dir, 'broker.crt'), '--tls-key-file', join(dir, 'broker.key')];
+  const rest = [
+    '--port',
+    '0',
+    '--bind',
+    '127.0.0.1',
+    '--appendonly',
+    'yes',
+    '--dir',
+    dir,
+    '--maxmemory-policy',
+    'noeviction',
+  ];
+  const args = [...rest, ...tls, ...certificate, '--aclfile', join(dir, 'users.acl')];
+  redisServer = launch('redis', findProgram('redis-server') ?? 'redis-server', args, { dir });
+  await redisServer.until(() => asUser((redis) => redis.ping()));
+}
 
 afterAll(async () => {
   await stopAll();
@@ -146,6 +162,15 @@ it.each([
 ])('Redis does not let its user %s', async (_, command) => {
   const [name = '', ...args] = command.split(' ');
   await expect(asUser((redis) => redis.call(name, ...args))).rejects.toThrow(REFUSED);
+});
+
+it('Redis has all messages and connections after a restart', async () => {
+  const { body } = await api.send('secured', { directive: 'spec:kept' });
+  expect(body.status).toBe('held');
+  await redisServer.stop();
+  await startRedis();
+  await api.untilStatus(body.message_id, 'held');
+  await api.untilConnection('secured', ({ state }) => state === 'offline');
 });
 
 it('Redis refuses connections without the password or without TLS', async () => {

@@ -147,10 +147,12 @@ def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
     assert (error.status, error.details) == ("sent", "no answer within 1e-06 s")
 
 
-def test_says_that_the_client_is_offline_if_the_message_still_waits_for_it_then() -> None:
-    error = Play(accepted(), models.Message.model_validate(message("held")), timeout=1e-6).failure()
-    text = "the call of printer failed: no answer within 1e-06 s, because the client is offline (message m-1)"
-    assert str(error) == text
+@pytest.mark.parametrize(
+    ("status", "why"), [("held", "the client is offline"), ("queued", "the message was not sent yet")]
+)
+def test_says_why_the_message_still_waits_then(status: str, why: str) -> None:
+    error = Play(accepted(), models.Message.model_validate(message(status)), timeout=1e-6).failure()
+    assert str(error) == f"the call of printer failed: no answer within 1e-06 s, because {why} (message m-1)"
 
 
 @pytest.mark.parametrize(

@@ -150,10 +150,13 @@ describe('a call', () => {
     expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 0.000001 s' });
   });
 
-  it('says that the client is offline if the message still waits for it then', async () => {
-    replies = [accepted, json(message('held'))];
+  it.each([
+    ['held', 'the client is offline'],
+    ['queued', 'the message was not sent yet'],
+  ])('says why the message is still %s then', async (status, why) => {
+    replies = [accepted, json(message(status))];
     expect(await failure(print({ timeoutMs: 0.001 }))).toMatchObject({
-      message: 'the call of printer failed: no answer within 0.000001 s, because the client is offline (message m-1)',
+      message: `the call of printer failed: no answer within 0.000001 s, because ${why} (message m-1)`,
     });
   });
 

@@ -202,13 +202,17 @@ function unreadable(accepted: Api.Message | Api.AcceptedMessage, cause: ProblemE
   return new CallError({ ...unread, ...accepted }, details, { cause });
 }
 
-/** A message is `held` because its client is offline. */
 function noAnswerText({ status }: Api.Message, timeoutMs: number): string {
-  return `no answer within ${timeoutMs / 1000} s${status === 'held' ? OFFLINE : ''}`;
+  return `no answer within ${timeoutMs / 1000} s${WAITS[status] ?? ''}`;
 }
 
 const OFFLINE = ', because the client is offline';
 const NOT_SENT = ', because the message could not be sent';
+/** Why a message is not sent yet, by status. */
+const WAITS: Partial<Record<Api.Message['status'], string>> = {
+  held: OFFLINE,
+  queued: ', because the message was not sent yet',
+};
 
 function mayBeServedLater(error: unknown): boolean {
   if (error instanceof ProblemError) return [429, 502, 503, 504].includes(error.status);

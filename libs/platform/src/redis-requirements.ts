@@ -5,19 +5,25 @@ import { mastersOf, type Redis } from './redis.js';
 import { RequirementError } from './requirement-error.js';
 
 /**
- * Checks the version and the eviction policy of every master. Retries until all masters have replied.
+ * Checks the credentials, and the version and the eviction policy of every master. Retries until all masters have replied.
  * @throws RequirementError
  */
 export async function assertRedisRequirements(redis: Redis): Promise<void> {
   for (let tries = 0; ; tries++) {
     // The masters of a cluster are known only after the first reply.
-    await redis.ping();
+    await redis.ping().catch(nameRefusedCredentials);
     const masters = mastersOf(redis);
     const infos = await Promise.allSettled(masters.map((master) => master.info()));
     for (const info of infos) if (info.status === 'fulfilled') check(info.value);
     if (infos.every(({ status }) => status === 'fulfilled')) return;
     await pause(backoffMs(tries, 100, 2000));
   }
+}
+
+/** @throws RequirementError if Redis refuses the credentials, else the error */
+function nameRefusedCredentials(error: Error): never {
+  if (!/^(WRONGPASS|NOAUTH)/.test(error.message)) throw error;
+  throw new RequirementError(`Redis refuses the user or the password in REDIS_URL: ${error.message}`, { cause: error });
 }
 
 /** @throws RequirementError */

@@ -6,6 +6,7 @@ import { eventually, freePort, quiet, startRedis, type Server } from '../../../t
 import { createLogger } from './logger.js';
 import { addressText } from './redis-fault.js';
 import { redisOutage } from './redis-outage.js';
+import { assertRedisRequirements } from './redis-requirements.js';
 import { closeRedis, connectRedis, type Redis } from './redis.js';
 import { parseRedisUrl } from './redis-url.js';
 
@@ -100,6 +101,21 @@ describe('redisOutage', () => {
 });
 
 describe('a Redis connection', () => {
+  it.each(['redis://someone:wrong@', 'redis://'])(
+    'with credentials that Redis refuses names the setting: %s',
+    async (who) => {
+      const server = await startRedis();
+      const owner = connectRedis(server.url, { name: 'spec-owner', whenAway: 'wait' }, quiet);
+      await owner.config('SET', 'requirepass', 'secret');
+      const redis = connectRedis(server.url.replace('redis://', who), { name: 'spec', whenAway: 'wait' }, quiet);
+      await expect(assertRedisRequirements(redis)).rejects.toThrow(
+        /^Redis refuses the user or the password in REDIS_URL: /,
+      );
+      for (const one of [owner, redis]) one.disconnect();
+      await server.stop();
+    },
+  );
+
   it('warns once of a right that its user lacks, also if nobody looks at the failure', async () => {
     const server = await startRedis();
     const lines: unknown[] = [];

@@ -18,6 +18,7 @@ const POLL_MS = 1000;
 export class WatchedFile<Content> {
   private text: string;
   private current: Content;
+  private isRefused = false;
   private readonly onChange = (): void => this.readAgain();
 
   /**
@@ -54,12 +55,14 @@ export class WatchedFile<Content> {
     const { setting, path } = this;
     try {
       const text = readFileSync(path, 'utf8');
-      if (text === this.text) return;
+      if (text === this.text && !this.isRefused) return;
       this.current = this.parse(text, this.current);
       this.text = text;
+      this.isRefused = false;
       reads.inc({ setting, outcome: 'read' });
       this.logger.info({ path }, `${setting} read again`);
     } catch (error) {
+      this.isRefused = true;
       reads.inc({ setting, outcome: 'refused' });
       this.logger.error({ err: error, path }, `${setting} is invalid: the content that was read before stays in force`);
     }

@@ -34,6 +34,8 @@ NO_WAIT_PAUSE_SECONDS = 1.0
 
 OFFLINE = ", because the client is offline"
 NOT_SENT = ", because the message could not be sent"
+# Why a message is not sent yet, by status.
+WAITS = {"held": OFFLINE, "queued": ", because the message was not sent yet"}
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Call:
             now = time.monotonic()
             if message is not None and now >= self._until:
                 # A message is held because its client is offline.
-                raise self._no_answer(message, OFFLINE if message.status == "held" else "")
+                raise self._no_answer(message, WAITS.get(message.status, ""))
             if now < self._until and now - begun < SHORTEST_WAIT_SECONDS:
                 yield Pause(min(NO_WAIT_PAUSE_SECONDS, self._until - now))
 

@@ -163,7 +163,10 @@ function find(program: Command, path: readonly string[]): Command | undefined {
 }
 
 function usageError(error: CommanderError, line: readonly string[], program: Command): UsageError {
-  const words = line.filter((word) => !word.startsWith('-'));
+  const isName = (word: string): boolean => find(program, [word]) !== undefined;
+  const all = line.filter((word) => !word.startsWith('-'));
+  // Before the command there may be values of options.
+  const words = all.slice(Math.max(0, all.findIndex(isName)));
   const command = find(program, words.slice(0, 2)) ?? find(program, words.slice(0, 1));
   // A name that a group does not know is an argument too many for its default command.
   const isGroup = command !== undefined && command.commands.length > 0;

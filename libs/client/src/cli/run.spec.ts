@@ -37,6 +37,7 @@ describe('cloud-connector', () => {
     [['connections', '--offline-reason', 'asleep'], '--offline-reason must be goodbye, '],
     [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
     [['conections'], 'there is no command "conections"\n(Did you mean connections?)'],
+    [['--url', 'http://127.0.0.1:1', 'cluster', 'shw', 'a'], 'there is no command "cluster shw"'],
     [['send-many'], 'there is no command "send-many"\n(Did you mean messages send-many?)'],
     [['list'], '(Did you mean connections list or messages list or keys list or profiles list?)'],
     [['whoami', '-o', 'xml'], '--output must be table, json or yaml, not "xml"'],
@@ -223,7 +224,7 @@ describe('cloud-connector', () => {
     ],
     [null, /^No ingester has checked the broker yet\.\n$/m],
     // As a gateway of an older release answers.
-    [undefined, /Every shard has an owner\.\n$/],
+    [undefined, /Every shard has an ingester that owns it\.\n$/],
   ])('the command cluster shows what is known of the broker: %j', async (broker, shown) => {
     const body = JSON.stringify({ members: [], shards: [], lanes: [], broker });
     server.answer = (response) => response.setHeader('content-type', 'application/json').end(body);

@@ -39,7 +39,9 @@ async function linesOf(state: Cluster, withShards: boolean, out: Output): Promis
     '',
     out.styled(
       isComplete ? undefined : 'red',
-      isComplete ? 'Every shard has an owner.' : `Shards without an owner: ${ownerless.join(', ')}`,
+      isComplete
+        ? 'Every shard has an ingester that owns it.'
+        : `Shards that no ingester owns: ${ownerless.join(', ')}`,
     ),
     ...(await brokerLines(state, out)),
     ...(withShards ? ['', ...(await shardLines(state, out))] : []),
