@@ -22,6 +22,7 @@ try {
 } catch (error) {
   if (error instanceof ProblemError) console.error('refused:', error.message, error.requestId);
   else if (error instanceof UnreachableError) console.error('no answer of the service:', error.message);
+  else if (error instanceof CallError) console.error(error.message);
   // The address or the token cannot be used.
   else if (error instanceof TypeError || error instanceof RangeError) console.error(error.message);
   else throw error;

@@ -41,6 +41,8 @@ if __name__ == "__main__":
         sys.exit(f"refused: {error} {error.request_id}")
     except UnreachableError as error:
         sys.exit(f"no answer of the service: {error}")
+    except CallError as error:
+        sys.exit(str(error))
     except ValueError as error:
         # The address or the token cannot be used.
         sys.exit(str(error))

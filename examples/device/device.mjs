@@ -506,7 +506,7 @@ function readOptions() {
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
-    if (!URL.canParse(values.url) || new URL(values.url).host === '')
+    if (!values.help && (!URL.canParse(values.url) || new URL(values.url).host === ''))
       throw new Error('the address of the broker is not of the form mqtt://host:port');
     return values;
   } catch (error) {

@@ -148,7 +148,7 @@ def test_raises_if_its_time_has_run_out_before_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [("held", "the client is offline"), ("queued", "the message was not sent yet")]
+    ("status", "why"), [("held", "the client is offline"), ("queued", "the message is still queued")]
 )
 def test_says_why_the_message_still_waits_then(status: str, why: str) -> None:
     error = Play(accepted(), models.Message.model_validate(message(status)), timeout=1e-6).failure()

@@ -152,7 +152,7 @@ describe('a call', () => {
 
   it.each([
     ['held', 'the client is offline'],
-    ['queued', 'the message was not sent yet'],
+    ['queued', 'the message is still queued'],
   ])('says why the message is still %s then', async (status, why) => {
     replies = [accepted, json(message(status))];
     expect(await failure(print({ timeoutMs: 0.001 }))).toMatchObject({

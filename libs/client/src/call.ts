@@ -208,10 +208,10 @@ function noAnswerText({ status }: Api.Message, timeoutMs: number): string {
 
 const OFFLINE = ', because the client is offline';
 const NOT_SENT = ', because the message could not be sent';
-/** Why a message is not sent yet, by status. */
+/** What a message still waits for, by status. A queued one may have been sent before: an attempt can lose its PUBACK. */
 const WAITS: Partial<Record<Api.Message['status'], string>> = {
   held: OFFLINE,
-  queued: ', because the message was not sent yet',
+  queued: ', because the message is still queued',
 };
 
 function mayBeServedLater(error: unknown): boolean {

@@ -20,7 +20,7 @@ export async function assertRedisRequirements(redis: Redis): Promise<void> {
   }
 }
 
-/** @throws RequirementError if Redis refuses the credentials, else the error */
+/** A Redis Cluster, or a Sentinel, that refuses them reports it in the readiness only. @throws RequirementError, or the error */
 function nameRefusedCredentials(error: Error): never {
   if (!/^(WRONGPASS|NOAUTH)/.test(error.message)) throw error;
   throw new RequirementError(`Redis refuses the user or the password in REDIS_URL: ${error.message}`, { cause: error });

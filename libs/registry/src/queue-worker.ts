@@ -16,6 +16,6 @@ export async function closeWorker<Data, Result>(worker: Worker<Data, Result>): P
 
 async function isConnected<Data, Result>(worker: Worker<Data, Result>): Promise<boolean> {
   // The promise of a connection that was never there stays open.
-  const status = await Promise.race([worker.backend.blockingClient, setImmediate(undefined)]);
-  return status?.status === 'ready';
+  const client = await Promise.race([worker.backend.blockingClient?.catch(() => undefined), setImmediate(undefined)]);
+  return client?.status === 'ready';
 }

@@ -89,6 +89,7 @@ export class MaintenanceWorker {
   }
 
   private async perform(job: Job<MaintenanceJob>, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const { maintenance, sweeps } = this.dependencies;
     const { data } = job;
     switch (data.do) {

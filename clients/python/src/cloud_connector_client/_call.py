@@ -34,8 +34,8 @@ NO_WAIT_PAUSE_SECONDS = 1.0
 
 OFFLINE = ", because the client is offline"
 NOT_SENT = ", because the message could not be sent"
-# Why a message is not sent yet, by status.
-WAITS = {"held": OFFLINE, "queued": ", because the message was not sent yet"}
+# What a message still waits for, by status. A queued one may have been sent before: an attempt can lose its PUBACK.
+WAITS = {"held": OFFLINE, "queued": ", because the message is still queued"}
 
 
 @dataclass(frozen=True)

@@ -163,10 +163,9 @@ function find(program: Command, path: readonly string[]): Command | undefined {
 }
 
 function usageError(error: CommanderError, line: readonly string[], program: Command): UsageError {
-  const isName = (word: string): boolean => find(program, [word]) !== undefined;
-  const all = line.filter((word) => !word.startsWith('-'));
-  // Before the command there may be values of options.
-  const words = all.slice(Math.max(0, all.findIndex(isName)));
+  // Without the options of the program and their values, unless one of them is wrong.
+  const given = program.args.length > 0 ? program.args : line;
+  const words = given.filter((word) => !word.startsWith('-'));
   const command = find(program, words.slice(0, 2)) ?? find(program, words.slice(0, 1));
   // A name that a group does not know is an argument too many for its default command.
   const isGroup = command !== undefined && command.commands.length > 0;
