@@ -164,8 +164,8 @@ function find(program: Command, path: readonly string[]): Command | undefined {
 
 function usageError(error: CommanderError, line: readonly string[], program: Command): UsageError {
   // Without the options of the program and their values, unless one of them is wrong.
-  const given = program.args.length > 0 ? program.args : line;
-  const words = given.filter((word) => !word.startsWith('-'));
+  const rest = program.args.length > 0 ? program.args : line;
+  const words = rest.filter((word) => !word.startsWith('-'));
   const command = find(program, words.slice(0, 2)) ?? find(program, words.slice(0, 1));
   // A name that a group does not know is an argument too many for its default command.
   const isGroup = command !== undefined && command.commands.length > 0;
