@@ -101,6 +101,15 @@ describe('redisOutage', () => {
 });
 
 describe('a Redis connection', () => {
+  it('logs a cause that lasts once', async () => {
+    const lines: unknown[] = [];
+    const logger = createLogger('spec', 'warn', { write: (line) => void lines.push(JSON.parse(line)) });
+    const away = connectRedis(`redis://127.0.0.1:${await freePort()}`, { name: 'spec-away', whenAway: 'wait' }, logger);
+    for (let attempt = 0; attempt < 3; attempt++) await new Promise<void>((resolve) => away.once('close', resolve));
+    expect(lines).toEqual([expect.objectContaining({ message: 'redis connection error', redis: 'spec-away' })]);
+    away.disconnect();
+  });
+
   it.each(['redis://someone:wrong@', 'redis://'])(
     'with credentials that Redis refuses names the setting: %s',
     async (who) => {

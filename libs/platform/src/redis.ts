@@ -61,9 +61,17 @@ export function connectRedis(
   const fault = watchFaults(redis, address);
   const warn = (error: Error): void =>
     logger.warn({ redis: name, address: fault.address, err: error }, 'redis connection error');
-  redis.on('error', warn);
+  // A cause that lasts is logged once: a connection is tried again every two seconds.
+  let logged: string | undefined;
+  redis.on('error', (error: Error) => {
+    if (error.message !== logged) warn(error);
+    logged = error.message;
+  });
   redis.on('node error', warn);
-  redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
+  redis.on('ready', () => {
+    logged = undefined;
+    logger.debug({ redis: name }, 'redis connected');
+  });
   return redis;
 }
 

@@ -172,7 +172,7 @@ function usageError(error: CommanderError, line: readonly string[], program: Com
   if (error.code === 'commander.excessArguments' && isGroup) return unknownCommand(words.slice(0, 2), program);
   if (error.code === 'commander.unknownCommand') return unknownCommand(words.slice(0, isGroup ? 2 : 1), program);
   return new UsageError(choicesNamed(error.message.replace(/^error: /, '')), {
-    path: command === undefined ? '' : pathOf(command),
+    path: command === undefined || command === program ? '' : pathOf(command),
   });
 }
 

@@ -40,6 +40,7 @@ describe('cloud-connector', () => {
     [['--url', 'http://127.0.0.1:1', 'cluster', 'shw', 'a'], 'there is no command "cluster shw"'],
     [['--url', 'http://127.0.0.1:1', 'conections'], 'there is no command "conections"\n(Did you mean connections?)'],
     [['message', 'send', 'a', 'b'], 'there is no command "message"\n(Did you mean messages?)'],
+    [['--url'], 'See: cloud-connector help\n'],
     [['list', 'connections'], 'there is no command "list"\n(Did you mean connections list or'],
     [['send-many'], 'there is no command "send-many"\n(Did you mean messages send-many?)'],
     [['list'], '(Did you mean connections list or messages list or keys list or profiles list?)'],
