@@ -263,8 +263,8 @@ describe('a call', () => {
         }),
       );
     replies = [accepted, waiting, sent];
-    const error = await failure(print({ timeoutMs: 300 }));
-    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 0.3 s' });
+    const error = await failure(print({ timeoutMs: 1000 }));
+    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 1 s' });
     await cut.passed;
     expect(requests.map(({ method, headers }) => `${method} ${headers.get('prefer')}`)).toEqual([
       'POST null',
