@@ -46,19 +46,9 @@ beforeAll(async () => {
 async function startRedis(): Promise<void> {
   const tls = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-ca-cert-file', join(dir, 'ca.crt')];
   const certificate = ['--tls-cert-file', join(dir, 'broker.crt'), '--tls-key-file', join(dir, 'broker.key')];
-  const rest = [
-    '--port',
-    '0',
-    '--bind',
-    '127.0.0.1',
-    '--appendonly',
-    'yes',
-    '--dir',
-    dir,
-    '--maxmemory-policy',
-    'noeviction',
-  ];
-  const args = [...rest, ...tls, ...certificate, '--aclfile', join(dir, 'users.acl')];
+  const data = ['--dir', dir, '--appendonly', 'yes', '--maxmemory-policy', 'noeviction'];
+  const place = ['--port', '0', '--bind', '127.0.0.1', '--aclfile', join(dir, 'users.acl')];
+  const args = [...place, ...data, ...tls, ...certificate];
   redisServer = launch('redis', findProgram('redis-server') ?? 'redis-server', args, { dir });
   await redisServer.until(() => asUser((redis) => redis.ping()));
 }

@@ -19,8 +19,14 @@ export abstract class RedisError extends Error {
 
 /** Redis cannot be reached, replies too late, or does not serve this connection now. */
 export class RedisUnavailableError extends RedisError {
-  override readonly name: 'RedisUnavailableError' | 'RedisForbiddenError' = 'RedisUnavailableError';
+  override readonly name: 'RedisUnavailableError' | 'RedisForbiddenError' | 'RedisCredentialsError' =
+    'RedisUnavailableError';
   override readonly canRetry = true;
+}
+
+/** Redis refuses the user or the password of the connection. */
+export class RedisCredentialsError extends RedisUnavailableError {
+  override readonly name = 'RedisCredentialsError';
 }
 
 /** The user of the connection lacks a right. An operator can give it while the app runs. */
@@ -55,8 +61,9 @@ export class RedisScriptError extends RedisError {
 /** Codes of errors that end when servers have changed their roles, or when an operator has changed our permissions. */
 const UNAVAILABLE: ReadonlySet<string> = new Set([
   ...['READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'MOVED', 'ASK', 'TRYAGAIN', 'CROSSSLOT', 'UNBLOCKED', 'NOREPLICAS'],
-  ...['NOAUTH', 'WRONGPASS', 'MISCONF', 'EXECABORT', 'UNKILLABLE', 'NOTBUSY'],
+  ...['MISCONF', 'EXECABORT', 'UNKILLABLE', 'NOTBUSY'],
 ]);
+const CREDENTIALS: ReadonlySet<string> = new Set(['NOAUTH', 'WRONGPASS']);
 const BUSY: ReadonlySet<string> = new Set(['LOADING', 'BUSY']);
 
 /** The error as one of the classes above; undefined if it is not an error of Redis. */
@@ -65,6 +72,7 @@ export function asRedisError(error: unknown): RedisError | undefined {
   if (!(error instanceof (ReplyError as new () => Error))) return undefined;
   const code = /^\S*/.exec(error.message)?.[0] ?? '';
   if (code === 'NOPERM') return new RedisForbiddenError(error);
+  if (CREDENTIALS.has(code)) return new RedisCredentialsError(error);
   if (UNAVAILABLE.has(code)) return new RedisUnavailableError(error);
   if (BUSY.has(code)) return new RedisBusyError(error);
   return code === 'OOM' ? new RedisFullError(error) : new RedisScriptError(error);

@@ -1,6 +1,7 @@
 /** Whether a Redis is new enough for the scripts, and never evicts stored data. */
 import { backoffMs } from './backoff.js';
 import { pause } from './pause.js';
+import { RedisCredentialsError } from './redis-error.js';
 import { mastersOf, type Redis } from './redis.js';
 import { RequirementError } from './requirement-error.js';
 
@@ -22,7 +23,7 @@ export async function assertRedisRequirements(redis: Redis): Promise<void> {
 
 /** A Redis Cluster, or a Sentinel, that refuses them reports it in the readiness only. @throws RequirementError, or the error */
 function nameRefusedCredentials(error: Error): never {
-  if (!/^(WRONGPASS|NOAUTH)/.test(error.message)) throw error;
+  if (!(error instanceof RedisCredentialsError)) throw error;
   throw new RequirementError(`Redis refuses the user or the password in REDIS_URL: ${error.message}`, { cause: error });
 }
 

@@ -151,7 +151,6 @@ class Call:
                 return (yield from self._end(message, watch))
             now = time.monotonic()
             if message is not None and now >= self._until:
-                # A message is held because its client is offline.
                 raise self._no_answer(message, WAITS.get(message.status, ""))
             if now < self._until and now - begun < SHORTEST_WAIT_SECONDS:
                 yield Pause(min(NO_WAIT_PAUSE_SECONDS, self._until - now))

@@ -172,7 +172,7 @@ function usageError(error: CommanderError, line: readonly string[], program: Com
   if (error.code === 'commander.excessArguments' && isGroup) return unknownCommand(words.slice(0, 2), program);
   if (error.code === 'commander.unknownCommand') return unknownCommand(words.slice(0, isGroup ? 2 : 1), program);
   return new UsageError(choicesNamed(error.message.replace(/^error: /, '')), {
-    path: command === undefined || command === program ? '' : pathOf(command),
+    path: command === undefined ? '' : pathOf(command),
   });
 }
 
@@ -188,9 +188,9 @@ const WRONG_OPTION =
 const WRONG_ARGUMENT =
   /^command-argument value '(?<value>.*)' is invalid for argument '(?<name>\w+)'\. Allowed choices are (?<choices>.*)\.$/s;
 
+/** The words after the name of the tool; empty for the tool itself. */
 function pathOf(command: Command): string {
-  const parent = command.parent;
-  return parent === null || parent.parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
+  return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trimStart();
 }
 
 /** The commands with this name, of all groups. */
@@ -212,6 +212,6 @@ function unknownCommand(path: readonly string[], program: Command): UsageError {
   }
   if (text === '' && group.parent === null) text = inGroups(path.at(-1) ?? '');
   return new UsageError(`there is no command "${path.join(' ')}"${text}`, {
-    path: group.parent === null ? '' : pathOf(group),
+    path: pathOf(group),
   });
 }

@@ -1,6 +1,7 @@
 /** The command `messages call`. */
 import { CallError } from '../../errors.js';
 import type { Progress } from '../../call.js';
+import type { MessageStatus } from '../../message-end.js';
 import { payloadOf } from '../args.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../failures.js';
@@ -8,7 +9,7 @@ import { progressBar } from '../progress-bar.js';
 import { LONGEST_RESPONSE_TIMEOUT_S, LONGEST_TTL_S } from '../values.js';
 
 /** Statuses of a message that its client may still answer. */
-const MAY_ANSWER: ReadonlySet<string> = new Set(['queued', 'in_flight', 'sent', 'unanswered']);
+const MAY_ANSWER: ReadonlySet<MessageStatus> = new Set(['queued', 'in_flight', 'sent', 'unanswered']);
 
 export async function callClient({ connector, args, out }: Context): Promise<number> {
   const [clientId, directive] = [args.need(0), args.need(1)];
